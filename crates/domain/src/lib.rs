@@ -1,0 +1,12 @@
+//! What is true: types, rules and the pure decision.
+//!
+//! Nothing in this crate waits, reads a clock, draws a random number or touches a disk. Read the
+//! modules in this order: [`id`], [`time`], [`payload`], [`event`], [`shape`], [`expr`], [`rule`],
+//! [`limit`], [`state`], [`compile`], [`decide`], [`incentive`].
+
+pub mod event;
+pub mod id;
+pub mod incentive;
+pub mod limit;
+pub mod payload;
+pub mod time;

@@ -1,0 +1,1 @@
+//! An event's payload: a JSON object whose numbers are exact decimals.
