@@ -234,7 +234,8 @@ impl FromStr for Length {
         if span.get_months() != 0 || span.get_years() != 0 {
             return Err("has months or years, whose length varies; use days or a calendar window");
         }
-        let length = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| HELP)?;
+        let length =
+            span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| HELP)?;
         Self::from_seconds(length.as_secs()).ok_or(HELP)
     }
 }
