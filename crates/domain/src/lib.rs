@@ -9,4 +9,5 @@ pub mod id;
 pub mod incentive;
 pub mod limit;
 pub mod payload;
+pub mod state;
 pub mod time;

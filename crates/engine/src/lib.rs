@@ -1,1 +1,4 @@
-//! x
+//! What happens: ingestion, the worker's batch, the relay and the push hub. No SQL, no HTTP, no
+//! Kafka: those are adapters behind the ports in [`ports`].
+
+pub mod ports;

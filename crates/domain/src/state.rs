@@ -1,0 +1,107 @@
+//! All that a decision needs to know about a user: one row, read once and written once per batch.
+
+use std::collections::BTreeMap;
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+use crate::id::{ActionCode, CampaignId, EventId};
+use crate::limit::Meter;
+use crate::time::{Day, Timestamp};
+
+/// Hard bound of a user's state, in bytes of its stored form. An event that would need more is
+/// refused with `USER_STATE_FULL`.
+pub const STATE_BYTES_MAX: usize = 8 * 1024;
+
+/// Most kinds of action remembered per user for first-ever rules.
+pub const SEEN_ACTIONS_MAX: usize = 64;
+
+/// What is in progress for one user.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UserState {
+    /// The last incentive's `seq`.
+    #[serde(rename = "q")]
+    pub seq: u64,
+    /// Use of the tenant's USER limit.
+    #[serde(rename = "l")]
+    pub limit: Meter<u64>,
+    /// Events so far by action.
+    #[serde(rename = "s", skip_serializing_if = "BTreeMap::is_empty")]
+    pub seen: BTreeMap<ActionCode, u64>,
+    /// Progress by campaign.
+    #[serde(rename = "c", skip_serializing_if = "BTreeMap::is_empty")]
+    pub campaigns: BTreeMap<CampaignId, CampaignState>,
+}
+
+/// What one campaign remembers about a user.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CampaignState {
+    /// Grants (SIMPLE) or completed cycles (QUEST), by the repetition's period.
+    #[serde(rename = "g", skip_serializing_if = "is_unused")]
+    pub repeats: Meter<u64>,
+    /// Event times of the grants or completions that a cooldown still looks at, ascending.
+    #[serde(rename = "t", skip_serializing_if = "Vec::is_empty")]
+    pub recent: Vec<i64>,
+    /// Use of the budgets of scope USER, by budget id.
+    #[serde(rename = "b", skip_serializing_if = "BTreeMap::is_empty")]
+    pub budgets: BTreeMap<String, Meter<Decimal>>,
+    /// The quest's current cycle.
+    #[serde(rename = "p", skip_serializing_if = "Option::is_none")]
+    pub quest: Option<QuestState>,
+}
+
+fn is_unused(meter: &Meter<u64>) -> bool {
+    meter.ever == 0 && meter.days.is_empty()
+}
+
+/// The current cycle of a quest.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct QuestState {
+    /// Number of the cycle in progress, from 1.
+    #[serde(rename = "n")]
+    pub cycle: u32,
+    /// Event time of the first counted event of the cycle, microseconds.
+    #[serde(rename = "a", skip_serializing_if = "Option::is_none")]
+    pub started: Option<i64>,
+    /// First day of the calendar window of the cycle.
+    #[serde(rename = "w", skip_serializing_if = "Option::is_none")]
+    pub period: Option<Day>,
+    /// Progress by step id.
+    #[serde(rename = "s", skip_serializing_if = "BTreeMap::is_empty")]
+    pub steps: BTreeMap<String, StepState>,
+    /// Cycles completed and refused by a limit, to be paid when there is room (`onLimit: RETRY`).
+    #[serde(rename = "u", skip_serializing_if = "Vec::is_empty")]
+    pub unpaid: Vec<Unpaid>,
+}
+
+/// Progress of one step.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StepState {
+    /// Events counted, or the sum so far.
+    #[serde(rename = "v")]
+    pub value: Decimal,
+    /// True when the goal is reached.
+    #[serde(rename = "d", skip_serializing_if = "std::ops::Not::not")]
+    pub done: bool,
+}
+
+/// A completed cycle that could not be paid.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Unpaid {
+    /// Its number.
+    #[serde(rename = "n")]
+    pub cycle: u32,
+    /// The event that completed it.
+    #[serde(rename = "e")]
+    pub event_id: EventId,
+    /// The rewards as they were worked out then: index of the reward and amount.
+    #[serde(rename = "r")]
+    pub rewards: Vec<(u32, Decimal)>,
+    /// Event time of the completing event.
+    #[serde(rename = "t")]
+    pub event_ts: Timestamp,
+}

@@ -1,0 +1,375 @@
+//! The ports. One exists only where two mechanisms do: SQLite and PostgreSQL behind [`HotStore`],
+//! durable tables and Kafka behind [`Bus`], the control plane in this process or over HTTP behind
+//! [`ControlPlane`]. They are `dyn`: a call is per batch, so dispatch costs nothing.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use domain::event::{ActionEvent, Record, RecordKind};
+use domain::id::{ActionCode, CampaignId, CohortId, EventId, IncentiveId, TenantId, UserId, UserRef};
+use domain::incentive::{Completion, Incentive};
+use domain::limit::{LimitSpec, Meter};
+use domain::state::UserState;
+use domain::time::{Day, Period, Timestamp, Zone};
+use rust_decimal::Decimal;
+
+/// What a port's call returns.
+pub type PortFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, PortError>> + Send + 'a>>;
+
+/// Why a port failed. The kind decides what the caller does next, see [`crate::policy`].
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct PortError {
+    /// Which kind of failure.
+    pub kind: PortErrorKind,
+    /// What failed and how to mend it, in plain words.
+    pub message: String,
+}
+
+/// Kinds of failure, by what they call for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PortErrorKind {
+    /// The service cannot be reached or is busy: try again with a growing pause.
+    Unavailable,
+    /// The disk or a quota is full: pause, become unready, try again.
+    Full,
+    /// Another owner has taken over: stop this partition.
+    Fenced,
+    /// Stored data contradicts itself: halt and tell the operator.
+    Corrupt,
+    /// The caller broke the port's contract: a bug.
+    Invalid,
+}
+
+/// The clock. Tests drive their own.
+pub trait Clock: Send + Sync {
+    /// Now.
+    fn now(&self) -> Timestamp;
+}
+
+/// Ids that are made, not derived. Tests make their own.
+pub trait IdGen: Send + Sync {
+    /// A new UUIDv7.
+    fn uuid(&self) -> uuid::Uuid;
+    /// 32 secret random bytes.
+    fn secret(&self) -> [u8; 32];
+}
+
+// ---------------------------------------------------------------------------------------- the bus
+
+/// An event offered to the log.
+#[derive(Clone, Debug)]
+pub struct NewRecord {
+    /// The event.
+    pub event: ActionEvent,
+    /// How it takes part.
+    pub kind: RecordKind,
+    /// Hash of what the tenant sent, see [`crate::ingest`]: the same id with another hash is refused.
+    pub content_hash: [u8; 16],
+}
+
+/// What became of an offered event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Appended {
+    /// In the log, durably, at this offset.
+    Accepted {
+        /// Offset of the record.
+        offset: i64,
+    },
+    /// The log had this event already; nothing was written.
+    Duplicate {
+        /// Offset of the first one.
+        offset: i64,
+    },
+    /// Its id was used for other content; kept as a dead letter.
+    IdReused,
+    /// The tenant is being replayed, or is not: this kind of record is refused for now.
+    WrongMode,
+    /// No such tenant, or it is suspended.
+    NoTenant,
+}
+
+/// The durable log of events and the announcements of incentives.
+pub trait Bus: Send + Sync {
+    /// Appends to `tenant-events`. When it returns, every accepted event is durable. Append times
+    /// are given by the log (for a replay: the event's own time), never going back for a tenant.
+    fn append<'a>(&'a self, records: Vec<NewRecord>) -> PortFuture<'a, Vec<Appended>>;
+    /// Up to `max` records of a partition from `offset` on, in order. Empty when there are none.
+    fn take<'a>(&'a self, partition: i32, offset: i64, max: usize) -> PortFuture<'a, Vec<Record>>;
+    /// Returns when there may be records at or after `offset`, at the latest after a second.
+    fn ready<'a>(&'a self, partition: i32, offset: i64) -> PortFuture<'a, ()>;
+    /// Publishes to `incentive-generated`, in order. When it returns, all are durable there.
+    fn publish<'a>(&'a self, events: &'a [IncentiveEvent]) -> PortFuture<'a, ()>;
+}
+
+/// The announcement of an incentive, a record of `incentive-generated`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IncentiveEvent {
+    /// What was granted.
+    pub incentive: Arc<Incentive>,
+    /// Its place in the order of publication.
+    pub place: Place,
+}
+
+/// A place in the dense order of publication of one source partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// Sequence number of the batch, dense from 1.
+    pub batch_seq: i64,
+    /// Ordinal in the batch, dense from 0.
+    pub ordinal: i32,
+}
+
+// --------------------------------------------------------------------------------- the hot store
+
+/// Where the owner of a partition stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Rises at each take-over; commits of an older epoch fail.
+    pub epoch: i64,
+    /// Offset of the next record to decide.
+    pub next_offset: i64,
+    /// Sequence number of the last batch committed; 0 = none.
+    pub batch_seq: i64,
+    /// Place of the last incentive published.
+    pub published: Place,
+}
+
+/// What a batch has to know. Made by `domain::decide::plan`.
+#[derive(Clone, Debug, Default)]
+pub struct Needs {
+    /// Users, each once.
+    pub users: Vec<UserId>,
+    /// True when a rule looks at user attributes.
+    pub attributes: bool,
+    /// Cohorts whose membership is asked for, with the membership version in force.
+    pub cohorts: Vec<(CohortId, i64)>,
+    /// Marks asked for.
+    pub marks: Vec<(UserId, [u8; 16])>,
+    /// Meters asked for, by tenant and key; buckets before the day are not needed.
+    pub usage: Vec<(TenantId, String, Day)>,
+    /// Tenants whose state is compared at the commit.
+    pub tenants: Vec<TenantId>,
+}
+
+/// A user as stored.
+#[derive(Clone, Debug, Default)]
+pub struct StoredUser {
+    /// Version of the state row; 0 = there is none yet.
+    pub version: i64,
+    /// The state.
+    pub state: UserState,
+    /// The attributes, a JSON object as text; only when asked for.
+    pub attributes: Option<String>,
+    /// Cohorts of those asked for that the user is in.
+    pub cohorts: Vec<CohortId>,
+}
+
+/// The answer to [`Needs`]. What is not there was not stored.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    /// By user.
+    pub users: BTreeMap<UserId, StoredUser>,
+    /// Marks that exist.
+    pub marks: std::collections::BTreeSet<(UserId, [u8; 16])>,
+    /// Meters by tenant and key.
+    pub usage: BTreeMap<(TenantId, String), Meter<Decimal>>,
+    /// `tenant_states.config_version` by tenant.
+    pub config_versions: BTreeMap<TenantId, i64>,
+}
+
+/// A user's row to write.
+#[derive(Clone, Debug)]
+pub struct StateWrite {
+    /// Whose.
+    pub user: UserId,
+    /// The tenant's id of the user; a row in `users` is made when there is none.
+    pub user_ref: UserRef,
+    /// Of which tenant.
+    pub tenant: TenantId,
+    /// The version that was loaded; a mismatch is a conflict.
+    pub expected_version: i64,
+    /// The new state.
+    pub state: UserState,
+    /// New attributes, when the batch changed them: a JSON object as text.
+    pub attributes: Option<String>,
+}
+
+/// An event's outcome to write.
+#[derive(Clone, Debug)]
+pub struct OutcomeWrite {
+    /// Which record.
+    pub offset: i64,
+    /// The outcome in its stored form, see `domain::decide::EventOutcome`.
+    pub outcome: String,
+}
+
+/// One use to write: the bucket's new absolute value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UsageWrite {
+    /// Whose.
+    pub tenant: TenantId,
+    /// Of which limit or budget.
+    pub key: String,
+    /// The bucket; `None` = for ever.
+    pub bucket: Option<Day>,
+    /// Its new value.
+    pub used: Decimal,
+}
+
+/// A mark to write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MarkWrite {
+    /// Whose.
+    pub user: UserId,
+    /// Its key.
+    pub key: [u8; 16],
+    /// Which campaign set it.
+    pub campaign: CampaignId,
+    /// Append time of the event.
+    pub at: Timestamp,
+}
+
+/// One batch, to be written in one transaction or not at all.
+#[derive(Clone, Debug, Default)]
+pub struct BatchCommit {
+    /// Source partition.
+    pub partition: i32,
+    /// The owner's epoch.
+    pub epoch: i64,
+    /// This batch's number: the last one + 1.
+    pub batch_seq: i64,
+    /// First offset of the batch: must be the stored `next_offset`.
+    pub offset_from: i64,
+    /// First offset after the batch.
+    pub offset_to: i64,
+    /// Wall clock at the commit, for the record only.
+    pub committed_at: Timestamp,
+    /// `config_version` each tenant was decided under; a mismatch is a conflict.
+    pub config_versions: BTreeMap<TenantId, i64>,
+    /// Outcomes of the events.
+    pub outcomes: Vec<OutcomeWrite>,
+    /// How many events had which outcome.
+    pub counts: BTreeMap<&'static str, u64>,
+    /// User rows.
+    pub states: Vec<StateWrite>,
+    /// Uses of limits and budgets.
+    pub usage: Vec<UsageWrite>,
+    /// Marks.
+    pub marks: Vec<MarkWrite>,
+    /// Incentives, in their order of publication.
+    pub incentives: Vec<Arc<Incentive>>,
+    /// Steps and quests completed.
+    pub completions: Vec<(TenantId, Completion)>,
+    /// Actions that may be new to their tenant.
+    pub actions: Vec<(TenantId, ActionCode, Timestamp)>,
+}
+
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Committed {
+    /// Written.
+    Done,
+    /// Something it read has changed: load again and decide again.
+    Stale,
+}
+
+/// The store of the event path.
+pub trait HotStore: Send + Sync {
+    /// Takes a partition over: raises the epoch and tells where to go on.
+    fn take_over<'a>(&'a self, partition: i32) -> PortFuture<'a, Position>;
+    /// Loads what a batch needs in one round trip.
+    fn load<'a>(&'a self, needs: &'a Needs) -> PortFuture<'a, Loaded>;
+    /// Writes a batch in one transaction. Errors of kind `Fenced` when the epoch is not ours.
+    fn commit<'a>(&'a self, batch: Arc<BatchCommit>) -> PortFuture<'a, Committed>;
+    /// Incentives after a place that are not yet published, in order.
+    fn unpublished<'a>(&'a self, partition: i32, after: Place, max: usize) -> PortFuture<'a, Vec<IncentiveEvent>>;
+    /// Records the publication of incentives (`incentive_event_log`) and the relay's new place.
+    fn published<'a>(&'a self, partition: i32, events: Arc<Vec<(IncentiveId, UserId)>>, up_to: Place, at: Timestamp) -> PortFuture<'a, ()>;
+    /// A user's incentives with `seq` above `after`, ascending, at most `max`: what a client missed.
+    fn missed<'a>(&'a self, user: UserId, after: u64, max: usize) -> PortFuture<'a, Vec<Arc<Incentive>>>;
+    /// The `seq` of a user's last incentive.
+    fn last_seq<'a>(&'a self, user: UserId) -> PortFuture<'a, u64>;
+    /// Outcome of an event in its stored form, `None` while undecided or unknown.
+    fn outcome<'a>(&'a self, tenant: TenantId, event: &'a EventId) -> PortFuture<'a, Option<String>>;
+}
+
+// ----------------------------------------------------------------------------- the control plane
+
+/// How a tenant takes events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TenantMode {
+    /// Events as they happen.
+    Live,
+    /// A log of the past is being decided; live events are refused.
+    Replay,
+}
+
+/// A campaign as the calculator needs it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CampaignSource {
+    /// Its id.
+    pub id: CampaignId,
+    /// The tenant's dense number of it, used in stored outcomes.
+    pub number: u32,
+    /// Its version.
+    pub version: u32,
+    /// Competes first when higher.
+    pub priority: i32,
+    /// Competes first when earlier.
+    pub created_at: Timestamp,
+    /// From when events count, by event time.
+    pub start_at: Option<Timestamp>,
+    /// Until when, exclusive.
+    pub end_at: Option<Timestamp>,
+    /// Restricts it to a cohort.
+    pub cohort_id: Option<CohortId>,
+    /// The rule document.
+    pub rule_json: String,
+}
+
+/// A cohort as the calculator needs it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CohortSource {
+    /// Its id.
+    pub id: CohortId,
+    /// The membership version in force.
+    pub membership_version: i64,
+    /// How often it is recomputed as the log passes: DAY, WEEK or MONTH.
+    pub refresh: Option<Period>,
+    /// Membership is as of this moment.
+    pub computed_at: Option<Timestamp>,
+}
+
+/// All of a tenant that decides, at one `config_version`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TenantConfig {
+    /// Which tenant.
+    pub tenant: TenantId,
+    /// Rises with every change to campaigns, limits, cohorts or memberships.
+    pub config_version: i64,
+    /// The tenant's zone.
+    pub zone: Zone,
+    /// How late an event may come, microseconds.
+    pub lateness_us: i64,
+    /// How it takes events.
+    pub mode: TenantMode,
+    /// GLOBAL limit.
+    pub tenant_limit: LimitSpec,
+    /// USER limit.
+    pub user_limit: LimitSpec,
+    /// ACTIVE campaigns.
+    pub campaigns: Vec<CampaignSource>,
+    /// Cohorts.
+    pub cohorts: Vec<CohortSource>,
+}
+
+/// Where the calculator gets its configuration.
+pub trait ControlPlane: Send + Sync {
+    /// A tenant's configuration in force; `None` when there is no such tenant.
+    fn config<'a>(&'a self, tenant: TenantId) -> PortFuture<'a, Option<TenantConfig>>;
+    /// Recomputes a cohort as of a moment of the tenant's log and switches to the new membership.
+    fn refresh_cohort<'a>(&'a self, tenant: TenantId, cohort: CohortId, as_of: Timestamp) -> PortFuture<'a, ()>;
+}
