@@ -1,1 +1,0 @@
-//! An event's payload: a JSON object whose numbers are exact decimals.
