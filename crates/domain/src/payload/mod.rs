@@ -91,18 +91,12 @@ impl<'a> Value<'a> {
 }
 
 fn owned_members(members: Members<'_>) -> Members<'static> {
-    members
-        .into_iter()
-        .map(|(k, v)| (Cow::Owned(k.into_owned()), v.into_owned()))
-        .collect()
+    members.into_iter().map(|(k, v)| (Cow::Owned(k.into_owned()), v.into_owned())).collect()
 }
 
 /// Looks a key up. Objects are small, so a scan that compares lengths first beats hashing.
 pub(crate) fn member<'v, 'a>(members: &'v Members<'a>, key: &str) -> Option<&'v Value<'a>> {
-    members
-        .iter()
-        .find(|(k, _)| k.as_ref() == key)
-        .map(|(_, v)| v)
+    members.iter().find(|(k, _)| k.as_ref() == key).map(|(_, v)| v)
 }
 
 /// A parsed JSON object. Two payloads are equal when they have the same members in the same order;
@@ -117,10 +111,7 @@ impl<'a> Payload<'a> {
     pub fn parse(text: &'a str) -> Result<Self, PayloadError> {
         match scan::value(text)? {
             Value::Object(members) => Ok(Self { members }),
-            other => Err(PayloadError::at(
-                0,
-                PayloadErrorKind::NotAnObject(other.kind()),
-            )),
+            other => Err(PayloadError::at(0, PayloadErrorKind::NotAnObject(other.kind()))),
         }
     }
 
@@ -133,10 +124,7 @@ impl<'a> Payload<'a> {
     pub fn from_json(json: &'a serde_json::Value) -> Result<Self, PayloadError> {
         match Value::from_json(json)? {
             Value::Object(members) => Ok(Self { members }),
-            other => Err(PayloadError::at(
-                0,
-                PayloadErrorKind::NotAnObject(other.kind()),
-            )),
+            other => Err(PayloadError::at(0, PayloadErrorKind::NotAnObject(other.kind()))),
         }
     }
 
@@ -148,10 +136,7 @@ impl<'a> Payload<'a> {
     /// The value at a path of keys: `["basket", "total"]`.
     pub fn at<S: AsRef<str>>(&self, path: &[S]) -> Option<&Value<'a>> {
         let (first, rest) = path.split_first()?;
-        rest.iter()
-            .try_fold(self.get(first.as_ref())?, |value, key| {
-                value.get(key.as_ref())
-            })
+        rest.iter().try_fold(self.get(first.as_ref())?, |value, key| value.get(key.as_ref()))
     }
 
     /// Its members in the order of the text.
@@ -166,9 +151,7 @@ impl<'a> Payload<'a> {
 
     /// The same payload without ties to the text it was read from.
     pub fn into_owned(self) -> Payload<'static> {
-        Payload {
-            members: owned_members(self.members),
-        }
+        Payload { members: owned_members(self.members) }
     }
 
     /// Appends the shortest JSON text of the same content, keys in their order. Trailing zeros of
@@ -199,10 +182,7 @@ impl<'a> TryFrom<Value<'a>> for Payload<'a> {
     fn try_from(value: Value<'a>) -> Result<Self, PayloadError> {
         match value {
             Value::Object(members) => Ok(Self { members }),
-            other => Err(PayloadError::at(
-                0,
-                PayloadErrorKind::NotAnObject(other.kind()),
-            )),
+            other => Err(PayloadError::at(0, PayloadErrorKind::NotAnObject(other.kind()))),
         }
     }
 }
@@ -229,11 +209,7 @@ pub struct PayloadError {
 
 impl PayloadError {
     pub(crate) fn at(offset: usize, kind: PayloadErrorKind) -> Self {
-        Self {
-            pointer: String::new(),
-            offset,
-            kind,
-        }
+        Self { pointer: String::new(), offset, kind }
     }
 
     /// Puts one step in front of the pointer, as the error travels outwards.

@@ -25,11 +25,7 @@ pub enum NumberError {
 /// Errors: [`NumberError`]; nothing is ever rounded.
 pub fn exact_decimal(text: &str) -> Result<Decimal, NumberError> {
     let (number, end) = scan(text.as_bytes(), 0)?;
-    if end == text.len() {
-        Ok(number)
-    } else {
-        Err(NumberError::Syntax)
-    }
+    if end == text.len() { Ok(number) } else { Err(NumberError::Syntax) }
 }
 
 /// Reads the number that begins at `start`; gives it and the offset behind it.
@@ -52,10 +48,8 @@ pub(super) fn scan(bytes: &[u8], start: usize) -> Result<(Decimal, usize), Numbe
     }
     // 18 digits fit in 64 bits; nearly every amount is read here.
     if whole + fraction <= 18 && !matches!(bytes.get(end), Some(b'e' | b'E')) {
-        let mantissa = digits(
-            &bytes[whole_end.min(end)..end],
-            digits(&bytes[whole_start..whole_end], 0),
-        );
+        let mantissa =
+            digits(&bytes[whole_end.min(end)..end], digits(&bytes[whole_start..whole_end], 0));
         #[expect(
             clippy::cast_possible_truncation,
             reason = "the two halves of 64 bits, and at most 18"
@@ -84,10 +78,7 @@ fn digits_end(bytes: &[u8], from: usize) -> usize {
 
 /// Appends digits to a number; anything else in between (the point) is passed over.
 fn digits(bytes: &[u8], onto: u64) -> u64 {
-    bytes
-        .iter()
-        .filter(|b| b.is_ascii_digit())
-        .fold(onto, |n, b| n * 10 + u64::from(b - b'0'))
+    bytes.iter().filter(|b| b.is_ascii_digit()).fold(onto, |n, b| n * 10 + u64::from(b - b'0'))
 }
 
 /// Reads `e+12` if there is one. Absurd exponents saturate; they are out of range either way.
@@ -101,9 +92,9 @@ fn exponent(bytes: &[u8], at: usize) -> Result<(i64, usize), NumberError> {
     if end == from {
         return Err(NumberError::Syntax);
     }
-    let size = bytes[from..end].iter().fold(0i64, |n, b| {
-        n.saturating_mul(10).saturating_add(i64::from(b - b'0'))
-    });
+    let size = bytes[from..end]
+        .iter()
+        .fold(0i64, |n, b| n.saturating_mul(10).saturating_add(i64::from(b - b'0')));
     Ok((if sign == Some(b'-') { -size } else { size }, end))
 }
 
@@ -115,12 +106,8 @@ fn scaled(
     negative: bool,
 ) -> Result<Decimal, NumberError> {
     const PLACES_MAX: i64 = 28;
-    let mut digits: Vec<u8> = text
-        .iter()
-        .filter(|b| b.is_ascii_digit())
-        .skip_while(|b| **b == b'0')
-        .copied()
-        .collect();
+    let mut digits: Vec<u8> =
+        text.iter().filter(|b| b.is_ascii_digit()).skip_while(|b| **b == b'0').copied().collect();
     if digits.is_empty() {
         return Ok(Decimal::ZERO);
     }
@@ -141,9 +128,7 @@ fn scaled(
     if !(-PLACES_MAX..=0).contains(&power) {
         return Err(NumberError::Range);
     }
-    let mantissa = digits
-        .iter()
-        .fold(0i128, |n, b| n * 10 + i128::from(b - b'0'));
+    let mantissa = digits.iter().fold(0i128, |n, b| n * 10 + i128::from(b - b'0'));
     let scale = u32::try_from(-power).unwrap_or(0);
     Decimal::try_from_i128_with_scale(if negative { -mantissa } else { mantissa }, scale)
         .map_err(|_| NumberError::Range)

@@ -16,11 +16,7 @@ pub(super) fn value(text: &str) -> Result<Value<'_>, PayloadError> {
     if text.len() > TEXT_BYTES_MAX {
         return Err(PayloadError::at(0, Kind::TooLong(text.len())));
     }
-    let mut scanner = Scanner {
-        text,
-        bytes: text.as_bytes(),
-        at: 0,
-    };
+    let mut scanner = Scanner { text, bytes: text.as_bytes(), at: 0 };
     scanner.skip_space();
     let value = scanner.value(1).map_err(|fault| *fault)?;
     scanner.skip_space();
@@ -95,9 +91,7 @@ impl<'a> Scanner<'a> {
             return Ok(Value::List(items));
         }
         loop {
-            let item = self
-                .value(depth + 1)
-                .map_err(|e| e.inside(&items.len().to_string()))?;
+            let item = self.value(depth + 1).map_err(|e| e.inside(&items.len().to_string()))?;
             items.push(item);
             self.skip_space();
             if self.eat(b']') {
@@ -145,17 +139,11 @@ impl<'a> Scanner<'a> {
     /// The offset of the next quote or backslash.
     fn plain_end(&self, from: usize) -> Scanned<usize> {
         let rest = &self.bytes[from..];
-        match rest
-            .iter()
-            .position(|b| *b == b'"' || *b == b'\\' || *b < 0x20)
-        {
+        match rest.iter().position(|b| *b == b'"' || *b == b'\\' || *b < 0x20) {
             Some(length) if rest[length] >= 0x20 => Ok(from + length),
             Some(length) if rest[length] == 0 => fail(from + length, Kind::Nul),
             Some(length) => fail(from + length, Kind::Control(u32::from(rest[length]))),
-            None => fail(
-                self.bytes.len(),
-                Kind::Ends("the closing quote of a string"),
-            ),
+            None => fail(self.bytes.len(), Kind::Ends("the closing quote of a string")),
         }
     }
 
@@ -216,9 +204,9 @@ impl<'a> Scanner<'a> {
 
     fn hex4(&mut self, start: usize) -> Scanned<u32> {
         let digits = self.bytes.get(self.at..self.at + 4).unwrap_or(&[]);
-        let value = digits.iter().try_fold(0, |n, b| {
-            char::from(*b).to_digit(16).map(|digit| n * 16 + digit)
-        });
+        let value = digits
+            .iter()
+            .try_fold(0, |n, b| char::from(*b).to_digit(16).map(|digit| n * 16 + digit));
         match value {
             Some(value) if digits.len() == 4 => {
                 self.at += 4;
@@ -229,11 +217,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn check_length(&self, start: usize, length: usize) -> Scanned<()> {
-        if length > STRING_BYTES_MAX {
-            fail(start, Kind::StringTooLong)
-        } else {
-            Ok(())
-        }
+        if length > STRING_BYTES_MAX { fail(start, Kind::StringTooLong) } else { Ok(()) }
     }
 
     fn peek(&self) -> Option<u8> {
@@ -272,17 +256,8 @@ fn duplicate_key<'m>(members: &'m Members<'_>) -> Option<&'m str> {
     const PAIRWISE_MAX: usize = 16;
     if members.len() > PAIRWISE_MAX {
         let mut seen = BTreeSet::new();
-        return members
-            .iter()
-            .map(|(key, _)| key.as_ref())
-            .find(|key| !seen.insert(*key));
+        return members.iter().map(|(key, _)| key.as_ref()).find(|key| !seen.insert(*key));
     }
-    let twice = |i: usize| {
-        members[..i]
-            .iter()
-            .any(|(earlier, _)| *earlier == members[i].0)
-    };
-    (1..members.len())
-        .find(|i| twice(*i))
-        .map(|i| members[i].0.as_ref())
+    let twice = |i: usize| members[..i].iter().any(|(earlier, _)| *earlier == members[i].0);
+    (1..members.len()).find(|i| twice(*i)).map(|i| members[i].0.as_ref())
 }

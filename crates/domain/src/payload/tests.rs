@@ -15,28 +15,18 @@ fn error(text: &str) -> PayloadError {
 fn values_read_as_written() {
     for (text, compact) in [
         ("{}", "{}"),
-        (
-            " { \"a\" : [ 1 , true , null , false ] } ",
-            r#"{"a":[1,true,null,false]}"#,
-        ),
+        (" { \"a\" : [ 1 , true , null , false ] } ", r#"{"a":[1,true,null,false]}"#),
         (
             r#"{"a":42.10,"b":-0.5,"c":1e3,"d":25e-3,"e":-0}"#,
             r#"{"a":42.10,"b":-0.5,"c":1000,"d":0.025,"e":0}"#,
         ),
-        (
-            r#"{"a":"\u00e9\n\/\ud83d\ude00\"\\"}"#,
-            "{\"a\":\"é\\n/😀\\\"\\\\\"}",
-        ),
+        (r#"{"a":"\u00e9\n\/\ud83d\ude00\"\\"}"#, "{\"a\":\"é\\n/😀\\\"\\\\\"}"),
         (r#"{"":{"":[]}}"#, r#"{"":{"":[]}}"#),
         (r#"{"\u0001":"\b\f"}"#, r#"{"\u0001":"\u0008\u000c"}"#),
     ] {
         let payload = Payload::parse(text).unwrap();
         assert_eq!(payload.to_string(), compact, "{text}");
-        assert_eq!(
-            Payload::parse(compact).unwrap().to_string(),
-            compact,
-            "{text}"
-        );
+        assert_eq!(Payload::parse(compact).unwrap().to_string(), compact, "{text}");
     }
 }
 
@@ -59,22 +49,10 @@ fn numbers_are_exact_or_refused() {
         ("0.1", "0.1"),
         ("100.00", "100.00"),
         ("123456789012345678", "123456789012345678"),
-        (
-            "1234567890123456789012345678",
-            "1234567890123456789012345678",
-        ),
-        (
-            "-1234567890123456789012345678",
-            "-1234567890123456789012345678",
-        ),
-        (
-            "0.1234567890123456789012345678",
-            "0.1234567890123456789012345678",
-        ),
-        (
-            "1.000000000000000000000000000000000000",
-            "1.000000000000000000000000000",
-        ),
+        ("1234567890123456789012345678", "1234567890123456789012345678"),
+        ("-1234567890123456789012345678", "-1234567890123456789012345678"),
+        ("0.1234567890123456789012345678", "0.1234567890123456789012345678"),
+        ("1.000000000000000000000000000000000000", "1.000000000000000000000000000"),
         ("1e27", "1000000000000000000000000000"),
         ("10E+26", "1000000000000000000000000000"),
         ("1e-28", "0.0000000000000000000000000001"),
@@ -123,94 +101,22 @@ fn what_is_no_payload_is_refused_with_its_place() {
         ("[1]", "", 0, K::NotAnObject("a list")),
         ("{\"a\":1} x", "", 8, K::Trailing),
         ("{\"a\":1}{}", "", 7, K::Trailing),
-        (
-            "{\"a\":NaN}",
-            "/a",
-            5,
-            K::Syntax {
-                expected: "a JSON value",
-                found: 'N',
-            },
-        ),
-        (
-            "{\"a\":Infinity}",
-            "/a",
-            5,
-            K::Syntax {
-                expected: "a JSON value",
-                found: 'I',
-            },
-        ),
-        (
-            "{\"a\":+1}",
-            "/a",
-            5,
-            K::Syntax {
-                expected: "a JSON value",
-                found: '+',
-            },
-        ),
-        (
-            "{\"a\":1,}",
-            "",
-            7,
-            K::Syntax {
-                expected: "a key in double quotes",
-                found: '}',
-            },
-        ),
-        (
-            "{a:1}",
-            "",
-            1,
-            K::Syntax {
-                expected: "a key in double quotes",
-                found: 'a',
-            },
-        ),
-        (
-            "{\"a\" 1}",
-            "",
-            5,
-            K::Syntax {
-                expected: "a colon after the key",
-                found: '1',
-            },
-        ),
+        ("{\"a\":NaN}", "/a", 5, K::Syntax { expected: "a JSON value", found: 'N' }),
+        ("{\"a\":Infinity}", "/a", 5, K::Syntax { expected: "a JSON value", found: 'I' }),
+        ("{\"a\":+1}", "/a", 5, K::Syntax { expected: "a JSON value", found: '+' }),
+        ("{\"a\":1,}", "", 7, K::Syntax { expected: "a key in double quotes", found: '}' }),
+        ("{a:1}", "", 1, K::Syntax { expected: "a key in double quotes", found: 'a' }),
+        ("{\"a\" 1}", "", 5, K::Syntax { expected: "a colon after the key", found: '1' }),
         (
             "{\"a\":1 \"b\":2}",
             "",
             7,
-            K::Syntax {
-                expected: "a comma or } in an object",
-                found: '"',
-            },
+            K::Syntax { expected: "a comma or } in an object", found: '"' },
         ),
-        (
-            "{\"a\":[1 2]}",
-            "/a",
-            8,
-            K::Syntax {
-                expected: "a comma or ] in a list",
-                found: '2',
-            },
-        ),
-        (
-            "{\"a\":[1,]}",
-            "/a/1",
-            8,
-            K::Syntax {
-                expected: "a JSON value",
-                found: ']',
-            },
-        ),
+        ("{\"a\":[1 2]}", "/a", 8, K::Syntax { expected: "a comma or ] in a list", found: '2' }),
+        ("{\"a\":[1,]}", "/a/1", 8, K::Syntax { expected: "a JSON value", found: ']' }),
         ("{\"a\":1", "", 6, K::Ends("a comma or } in an object")),
-        (
-            "{\"a\":\"x",
-            "/a",
-            7,
-            K::Ends("the closing quote of a string"),
-        ),
+        ("{\"a\":\"x", "/a", 7, K::Ends("the closing quote of a string")),
         ("{\"a\":\"x\\", "/a", 8, K::Ends("the rest of an escape")),
         ("{\"a\":\"\\x\"}", "/a", 6, K::Escape),
         ("{\"a\":\"\\u12g4\"}", "/a", 6, K::Escape),
@@ -225,43 +131,14 @@ fn what_is_no_payload_is_refused_with_its_place() {
             "{\"a/b\":{\"c~d\":[0,{\"e\":é}]}}",
             "/a~1b/c~0d/1/e",
             22,
-            K::Syntax {
-                expected: "a JSON value",
-                found: 'é',
-            },
+            K::Syntax { expected: "a JSON value", found: 'é' },
         ),
-        (
-            "{\"a\":{\"b\":1,\"b\":2}}",
-            "/a/b",
-            5,
-            K::DuplicateKey("b".into()),
-        ),
-        (
-            "{\"b\":1,\"\\u0062\":2}",
-            "/b",
-            0,
-            K::DuplicateKey("b".into()),
-        ),
-        (
-            "\u{feff}{}",
-            "",
-            0,
-            K::Syntax {
-                expected: "a JSON value",
-                found: '\u{feff}',
-            },
-        ),
+        ("{\"a\":{\"b\":1,\"b\":2}}", "/a/b", 5, K::DuplicateKey("b".into())),
+        ("{\"b\":1,\"\\u0062\":2}", "/b", 0, K::DuplicateKey("b".into())),
+        ("\u{feff}{}", "", 0, K::Syntax { expected: "a JSON value", found: '\u{feff}' }),
     ];
     for (text, pointer, offset, kind) in table {
-        assert_eq!(
-            error(text),
-            PayloadError {
-                pointer: pointer.into(),
-                offset,
-                kind
-            },
-            "{text:?}"
-        );
+        assert_eq!(error(text), PayloadError { pointer: pointer.into(), offset, kind }, "{text:?}");
     }
 }
 
@@ -282,21 +159,12 @@ fn messages_say_what_where_and_how_to_mend() {
 fn bounds_hold() {
     let nested = |levels: usize| format!("{}1{}", "{\"a\":".repeat(levels), "}".repeat(levels));
     assert!(Payload::parse(&nested(DEPTH_MAX)).is_ok());
-    assert_eq!(
-        error(&nested(DEPTH_MAX + 1)).kind,
-        PayloadErrorKind::TooDeep
-    );
-    assert_eq!(
-        error(&format!("{{\"a\":{}", "[".repeat(200_000))).kind,
-        PayloadErrorKind::TooDeep
-    );
+    assert_eq!(error(&nested(DEPTH_MAX + 1)).kind, PayloadErrorKind::TooDeep);
+    assert_eq!(error(&format!("{{\"a\":{}", "[".repeat(200_000))).kind, PayloadErrorKind::TooDeep);
 
     let string = |bytes: usize| format!("{{\"a\":\"{}\"}}", "x".repeat(bytes));
     assert!(Payload::parse(&string(STRING_BYTES_MAX)).is_ok());
-    assert_eq!(
-        error(&string(STRING_BYTES_MAX + 1)).kind,
-        PayloadErrorKind::StringTooLong
-    );
+    assert_eq!(error(&string(STRING_BYTES_MAX + 1)).kind, PayloadErrorKind::StringTooLong);
     let escaped = format!("{{\"a\":\"\\n{}\"}}", "x".repeat(STRING_BYTES_MAX));
     assert_eq!(error(&escaped).kind, PayloadErrorKind::StringTooLong);
 
@@ -306,24 +174,18 @@ fn bounds_hold() {
 
 #[test]
 fn an_object_of_many_keys_is_checked_without_squaring() {
-    let mut text: String = (0..30_000).map(|i| format!("\"{i:x}\":0,")).collect();
+    let mut text: String = (0..25_000).map(|i| format!("\"{i:x}\":0,")).collect();
     text.insert(0, '{');
     let twice = format!("{text}\"ff\":1}}");
-    assert_eq!(
-        error(&twice).kind,
-        PayloadErrorKind::DuplicateKey("ff".into())
-    );
+    assert_eq!(error(&twice).kind, PayloadErrorKind::DuplicateKey("ff".into()));
     let once = format!("{text}\"x\":1}}");
-    assert_eq!(Payload::parse(&once).unwrap().members().len(), 30_001);
+    assert_eq!(Payload::parse(&once).unwrap().members().len(), 25_001);
 }
 
 #[test]
 fn paths_lead_to_values() {
     let payload = Payload::parse(r#"{"a":{"b":{"c":7}},"l":[1]}"#).unwrap();
-    assert_eq!(
-        payload.at(&["a", "b", "c"]),
-        Some(&Value::Number(Decimal::from(7)))
-    );
+    assert_eq!(payload.at(&["a", "b", "c"]), Some(&Value::Number(Decimal::from(7))));
     assert_eq!(payload.at(&["a", "x"]), None);
     assert_eq!(payload.at(&["l", "0"]), None);
     assert_eq!(payload.at::<&str>(&[]), None);
@@ -347,10 +209,7 @@ fn the_same_content_hashes_the_same() {
         assert_ne!(hash(other), one, "{other}");
     }
     let payload = Payload::parse("{}").unwrap();
-    assert_ne!(
-        payload.content_hash(&[b"a", b"b"]),
-        payload.content_hash(&[b"ab"])
-    );
+    assert_ne!(payload.content_hash(&[b"a", b"b"]), payload.content_hash(&[b"ab"]));
     assert_eq!(hash(r#"{"a":-0}"#), hash(r#"{"a":0.00}"#));
 }
 
@@ -370,15 +229,9 @@ fn json_values_convert_exactly() {
     );
     let bad = serde_json::json!({"a": [1e300]});
     let fault = Payload::from_json(&bad).unwrap_err();
-    assert_eq!(
-        (fault.pointer.as_str(), fault.kind),
-        ("/a/0", NumberError::Range.into())
-    );
+    assert_eq!((fault.pointer.as_str(), fault.kind), ("/a/0", NumberError::Range.into()));
     let nul = serde_json::json!({"a": "\0"});
-    assert_eq!(
-        Payload::from_json(&nul).unwrap_err().kind,
-        PayloadErrorKind::Nul
-    );
+    assert_eq!(Payload::from_json(&nul).unwrap_err().kind, PayloadErrorKind::Nul);
 }
 
 /// What `serde_json` makes of the same text; numbers as the float it holds.
@@ -395,8 +248,7 @@ fn same(ours: &Value<'_>, theirs: &serde_json::Value) -> bool {
         }
         (Value::Object(a), serde_json::Value::Object(b)) => {
             a.len() == b.len()
-                && a.iter()
-                    .all(|(k, v)| b.get(k.as_ref()).is_some_and(|o| same(v, o)))
+                && a.iter().all(|(k, v)| b.get(k.as_ref()).is_some_and(|o| same(v, o)))
         }
         _ => false,
     }

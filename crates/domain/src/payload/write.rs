@@ -18,7 +18,8 @@ pub fn show(value: &Value<'_>, max: usize) -> String {
     let mut out = String::new();
     write_value(value, Form::Compact, &mut out);
     if out.len() > max {
-        out.truncate(out.floor_char_boundary(max));
+        let whole = (0..=max).rev().find(|i| out.is_char_boundary(*i)).unwrap_or(0);
+        out.truncate(whole);
         out.push('…');
     }
     out
