@@ -7,13 +7,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use domain::config::TenantConfig;
+use domain::decide::{Loaded, MarkWrite, Needs, UsageWrite};
 use domain::event::{ActionEvent, Record, RecordKind};
-use domain::id::{ActionCode, CampaignId, CohortId, EventId, IncentiveId, TenantId, UserId, UserRef};
+use domain::id::{ActionCode, CohortId, EventId, IncentiveId, TenantId, UserId, UserRef};
 use domain::incentive::{Completion, Incentive};
-use domain::limit::{LimitSpec, Meter};
 use domain::state::UserState;
-use domain::time::{Day, Period, Timestamp, Zone};
-use rust_decimal::Decimal;
+use domain::time::Timestamp;
 
 /// What a port's call returns.
 pub type PortFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, PortError>> + Send + 'a>>;
@@ -137,49 +137,6 @@ pub struct Position {
     pub published: Place,
 }
 
-/// What a batch has to know. Made by `domain::decide::plan`.
-#[derive(Clone, Debug, Default)]
-pub struct Needs {
-    /// Users, each once.
-    pub users: Vec<UserId>,
-    /// True when a rule looks at user attributes.
-    pub attributes: bool,
-    /// Cohorts whose membership is asked for, with the membership version in force.
-    pub cohorts: Vec<(CohortId, i64)>,
-    /// Marks asked for.
-    pub marks: Vec<(UserId, [u8; 16])>,
-    /// Meters asked for, by tenant and key; buckets before the day are not needed.
-    pub usage: Vec<(TenantId, String, Day)>,
-    /// Tenants whose state is compared at the commit.
-    pub tenants: Vec<TenantId>,
-}
-
-/// A user as stored.
-#[derive(Clone, Debug, Default)]
-pub struct StoredUser {
-    /// Version of the state row; 0 = there is none yet.
-    pub version: i64,
-    /// The state.
-    pub state: UserState,
-    /// The attributes, a JSON object as text; only when asked for.
-    pub attributes: Option<String>,
-    /// Cohorts of those asked for that the user is in.
-    pub cohorts: Vec<CohortId>,
-}
-
-/// The answer to [`Needs`]. What is not there was not stored.
-#[derive(Clone, Debug, Default)]
-pub struct Loaded {
-    /// By user.
-    pub users: BTreeMap<UserId, StoredUser>,
-    /// Marks that exist.
-    pub marks: std::collections::BTreeSet<(UserId, [u8; 16])>,
-    /// Meters by tenant and key.
-    pub usage: BTreeMap<(TenantId, String), Meter<Decimal>>,
-    /// `tenant_states.config_version` by tenant.
-    pub config_versions: BTreeMap<TenantId, i64>,
-}
-
 /// A user's row to write.
 #[derive(Clone, Debug)]
 pub struct StateWrite {
@@ -204,32 +161,6 @@ pub struct OutcomeWrite {
     pub offset: i64,
     /// The outcome in its stored form, see `domain::decide::EventOutcome`.
     pub outcome: String,
-}
-
-/// One use to write: the bucket's new absolute value.
-#[derive(Clone, Debug, PartialEq)]
-pub struct UsageWrite {
-    /// Whose.
-    pub tenant: TenantId,
-    /// Of which limit or budget.
-    pub key: String,
-    /// The bucket; `None` = for ever.
-    pub bucket: Option<Day>,
-    /// Its new value.
-    pub used: Decimal,
-}
-
-/// A mark to write.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MarkWrite {
-    /// Whose.
-    pub user: UserId,
-    /// Its key.
-    pub key: [u8; 16],
-    /// Which campaign set it.
-    pub campaign: CampaignId,
-    /// Append time of the event.
-    pub at: Timestamp,
 }
 
 /// One batch, to be written in one transaction or not at all.
@@ -297,74 +228,6 @@ pub trait HotStore: Send + Sync {
 }
 
 // ----------------------------------------------------------------------------- the control plane
-
-/// How a tenant takes events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TenantMode {
-    /// Events as they happen.
-    Live,
-    /// A log of the past is being decided; live events are refused.
-    Replay,
-}
-
-/// A campaign as the calculator needs it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CampaignSource {
-    /// Its id.
-    pub id: CampaignId,
-    /// The tenant's dense number of it, used in stored outcomes.
-    pub number: u32,
-    /// Its version.
-    pub version: u32,
-    /// Competes first when higher.
-    pub priority: i32,
-    /// Competes first when earlier.
-    pub created_at: Timestamp,
-    /// From when events count, by event time.
-    pub start_at: Option<Timestamp>,
-    /// Until when, exclusive.
-    pub end_at: Option<Timestamp>,
-    /// Restricts it to a cohort.
-    pub cohort_id: Option<CohortId>,
-    /// The rule document.
-    pub rule_json: String,
-}
-
-/// A cohort as the calculator needs it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct CohortSource {
-    /// Its id.
-    pub id: CohortId,
-    /// The membership version in force.
-    pub membership_version: i64,
-    /// How often it is recomputed as the log passes: DAY, WEEK or MONTH.
-    pub refresh: Option<Period>,
-    /// Membership is as of this moment.
-    pub computed_at: Option<Timestamp>,
-}
-
-/// All of a tenant that decides, at one `config_version`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TenantConfig {
-    /// Which tenant.
-    pub tenant: TenantId,
-    /// Rises with every change to campaigns, limits, cohorts or memberships.
-    pub config_version: i64,
-    /// The tenant's zone.
-    pub zone: Zone,
-    /// How late an event may come, microseconds.
-    pub lateness_us: i64,
-    /// How it takes events.
-    pub mode: TenantMode,
-    /// GLOBAL limit.
-    pub tenant_limit: LimitSpec,
-    /// USER limit.
-    pub user_limit: LimitSpec,
-    /// ACTIVE campaigns.
-    pub campaigns: Vec<CampaignSource>,
-    /// Cohorts.
-    pub cohorts: Vec<CohortSource>,
-}
 
 /// Where the calculator gets its configuration.
 pub trait ControlPlane: Send + Sync {
