@@ -11,5 +11,6 @@ pub mod id;
 pub mod incentive;
 pub mod limit;
 pub mod payload;
+pub mod shape;
 pub mod state;
 pub mod time;

@@ -1,0 +1,361 @@
+//! The macros that declare documents. The module doc of [`crate::shape`](super) shows how to use
+//! them.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use super::suggest::{shown, suggest};
+use super::{Described, Reader, Schemas, Shape, schema};
+
+/// The text of the doc comments among a list of attributes, each in brackets.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! doc_text {
+    ($([$($attr:tt)*])*) => { concat!($($crate::doc_line!($($attr)*)),*) };
+}
+#[doc(hidden)]
+#[macro_export]
+macro_rules! doc_line {
+    (doc = $text:literal) => { concat!($text, "\n") };
+    ($($other:tt)*) => { "" };
+}
+#[doc(hidden)]
+#[macro_export]
+macro_rules! default_of {
+    ($type:ty) => { None::<fn() -> $type> };
+    ($type:ty, $default:expr) => {{
+        fn default() -> $type {
+            $default
+        }
+        Some(default as fn() -> $type)
+    }};
+}
+/// The struct and its `Serialize`, which `shape!` and `view!` share.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! shape_struct {
+    (
+        $(#[$($attr:tt)*])*
+        $vis:vis struct $name:ident {
+            $($(#[$($field_attr:tt)*])* $json:literal $field:ident: $type:ty,)*
+        }
+    ) => {
+        $(#[$($attr)*])*
+        #[derive(Clone, Debug, PartialEq)]
+        $vis struct $name {
+            $($(#[$($field_attr)*])* pub $field: $type,)*
+        }
+
+        impl $crate::shape::reexport::serde::Serialize for $name {
+            fn serialize<S: $crate::shape::reexport::serde::Serializer>(
+                &self,
+                to: S,
+            ) -> Result<S::Ok, S::Error> {
+                use $crate::shape::reexport::serde::ser::SerializeStruct as _;
+                const NAMES: &[&str] = &[$($json),*];
+                let mut object = to.serialize_struct(stringify!($name), NAMES.len())?;
+                $(object.serialize_field($json, &self.$field)?;)*
+                object.end()
+            }
+        }
+    };
+}
+
+/// Declares a document that comes in (and may go out): the struct with its doc comments, its reader,
+/// its schema and its `Serialize`. See the [module](crate::shape) for an example.
+#[macro_export]
+macro_rules! shape {
+    (
+        $(#[$($attr:tt)*])*
+        $vis:vis struct $name:ident {
+            $($(#[$($field_attr:tt)*])* $json:literal $field:ident: $type:ty $(= $default:expr)?),*
+            $(,)?
+        }
+        $(check $check:expr;)?
+    ) => {
+        $crate::shape_struct! {
+            $(#[$($attr)*])*
+            $vis struct $name { $($(#[$($field_attr)*])* $json $field: $type,)* }
+        }
+
+        impl $crate::shape::Described for $name {
+            fn schema(
+                defs: &mut $crate::shape::Schemas,
+            ) -> $crate::shape::reexport::serde_json::Value {
+                defs.define::<Self>(stringify!($name), |defs| {
+                    let object = $crate::shape::schema::ObjectSchema::new(
+                        $crate::doc_text!($([$($attr)*])*),
+                    );
+                    $(let object = object.input(
+                        defs,
+                        $json,
+                        $crate::doc_text!($([$($field_attr)*])*),
+                        $crate::default_of!($type $(, $default)?),
+                    );)*
+                    object.finish()
+                })
+            }
+        }
+
+        impl $crate::shape::Shape for $name {
+            fn read(
+                value: &$crate::shape::reexport::serde_json::Value,
+                at: &mut $crate::shape::Reader<'_>,
+            ) -> Option<Self> {
+                let mut object = at.object(value, &[$($json),*])?;
+                $(let $field = object.field($json, $crate::default_of!($type $(, $default)?));)*
+                let read = Self { $($field: $field?,)* };
+                $(($check)(&read, at);)?
+                Some(read)
+            }
+        }
+    };
+}
+
+/// Declares a document that only goes out: as [`shape!`](crate::shape!) without a reader. All its fields are
+/// always written, so all are required in its schema.
+#[macro_export]
+macro_rules! view {
+    (
+        $(#[$($attr:tt)*])*
+        $vis:vis struct $name:ident {
+            $($(#[$($field_attr:tt)*])* $json:literal $field:ident: $type:ty),* $(,)?
+        }
+    ) => {
+        $crate::shape_struct! {
+            $(#[$($attr)*])*
+            $vis struct $name { $($(#[$($field_attr)*])* $json $field: $type,)* }
+        }
+
+        impl $crate::shape::Described for $name {
+            fn schema(
+                defs: &mut $crate::shape::Schemas,
+            ) -> $crate::shape::reexport::serde_json::Value {
+                defs.define_output::<Self>(stringify!($name), |defs| {
+                    let object = $crate::shape::schema::ObjectSchema::new(
+                        $crate::doc_text!($([$($attr)*])*),
+                    );
+                    $(let object = object.required(
+                        $json,
+                        $crate::doc_text!($([$($field_attr)*])*),
+                        <$type as $crate::shape::Described>::schema(defs),
+                    );)*
+                    object.finish()
+                })
+            }
+        }
+    };
+}
+
+/// Declares a set of words: an enum with its reader, schema, `Serialize`, `Display`, `FromStr`, `ALL`
+/// and `as_str`.
+///
+/// ```
+/// domain::choice! {
+///     /// What kind of campaign it is.
+///     pub enum CampaignType { Simple = "SIMPLE", Quest = "QUEST" }
+/// }
+/// ```
+#[macro_export]
+macro_rules! choice {
+    (
+        $(#[$($attr:tt)*])*
+        $vis:vis enum $name:ident {
+            $($(#[$($word_attr:tt)*])* $word:ident = $json:literal),+ $(,)?
+        }
+    ) => {
+        $(#[$($attr)*])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        $vis enum $name {
+            $($(#[$($word_attr)*])* #[doc = concat!("\n\n`", $json, "` on the wire.")] $word,)+
+        }
+
+        impl $name {
+            /// All of them, in the order of their declaration.
+            pub const ALL: &'static [Self] = &[$(Self::$word),+];
+            /// Their words, in the same order.
+            pub const WORDS: &'static [&'static str] = &[$($json),+];
+
+            /// Its word on the wire.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$word => $json,)+
+                }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = $crate::shape::UnknownWord;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                match text {
+                    $($json => Ok(Self::$word),)+
+                    _ => Err($crate::shape::UnknownWord::new(text, Self::WORDS)),
+                }
+            }
+        }
+
+        impl $crate::shape::reexport::serde::Serialize for $name {
+            fn serialize<S: $crate::shape::reexport::serde::Serializer>(
+                &self,
+                to: S,
+            ) -> Result<S::Ok, S::Error> {
+                to.serialize_str(self.as_str())
+            }
+        }
+
+        impl $crate::shape::Described for $name {
+            fn schema(
+                defs: &mut $crate::shape::Schemas,
+            ) -> $crate::shape::reexport::serde_json::Value {
+                defs.define::<Self>(stringify!($name), |_| {
+                    $crate::shape::schema::choice(
+                        $crate::doc_text!($([$($attr)*])*),
+                        &[$(($json, $crate::doc_text!($([$($word_attr)*])*))),+],
+                    )
+                })
+            }
+        }
+
+        impl $crate::shape::Shape for $name {
+            fn read(
+                value: &$crate::shape::reexport::serde_json::Value,
+                at: &mut $crate::shape::Reader<'_>,
+            ) -> Option<Self> {
+                $crate::shape::read_word(value, at, Self::WORDS)
+            }
+        }
+    };
+}
+
+/// Declares an object with exactly one of several fields: an enum whose variants each hold what
+/// stands under their field.
+///
+/// ```
+/// domain::variant! {
+///     /// What a step wants.
+///     pub enum Goal {
+///         /// So many events.
+///         "count" Count(Whole<1, 1000>),
+///         /// So much in total.
+///         "sum" Sum(SumGoal),
+///     }
+/// }
+/// ```
+#[macro_export]
+macro_rules! variant {
+    (
+        $(#[$($attr:tt)*])*
+        $vis:vis enum $name:ident {
+            $($(#[$($case_attr:tt)*])* $json:literal $case:ident($type:ty)),+ $(,)?
+        }
+    ) => {
+        $(#[$($attr)*])*
+        #[derive(Clone, Debug, PartialEq)]
+        $vis enum $name {
+            $($(#[$($case_attr)*])* $case($type),)+
+        }
+
+        impl $crate::shape::reexport::serde::Serialize for $name {
+            fn serialize<S: $crate::shape::reexport::serde::Serializer>(
+                &self,
+                to: S,
+            ) -> Result<S::Ok, S::Error> {
+                use $crate::shape::reexport::serde::ser::SerializeMap as _;
+                let mut object = to.serialize_map(Some(1))?;
+                match self {
+                    $(Self::$case(inner) => object.serialize_entry($json, inner)?,)+
+                }
+                object.end()
+            }
+        }
+
+        impl $crate::shape::Described for $name {
+            fn schema(
+                defs: &mut $crate::shape::Schemas,
+            ) -> $crate::shape::reexport::serde_json::Value {
+                defs.define::<Self>(stringify!($name), |defs| {
+                    let cases = [$(
+                        $crate::shape::schema::ObjectSchema::new("").required(
+                            $json,
+                            $crate::doc_text!($([$($case_attr)*])*),
+                            <$type as $crate::shape::Described>::schema(defs),
+                        ).finish(),
+                    )+];
+                    $crate::shape::schema::described(
+                        $crate::shape::schema::one_of(cases),
+                        $crate::doc_text!($([$($attr)*])*),
+                    )
+                })
+            }
+        }
+
+        impl $crate::shape::Shape for $name {
+            fn read(
+                value: &$crate::shape::reexport::serde_json::Value,
+                at: &mut $crate::shape::Reader<'_>,
+            ) -> Option<Self> {
+                const NAMES: &[&str] = &[$($json),+];
+                let mut object = at.object(value, NAMES)?;
+                match object.exactly_one_of(NAMES)? {
+                    $($json => object.required::<$type>($json).map(Self::$case),)+
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+/// Reads one word of a set: the reader behind `choice!`, and for enums declared elsewhere.
+pub fn read_word<T: std::str::FromStr>(
+    value: &Value,
+    at: &mut Reader<'_>,
+    words: &[&str],
+) -> Option<T> {
+    let text = at.text(value)?;
+    text.parse().ok().or_else(|| at.not_in_set(text, words))
+}
+
+/// A word that is none of a set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownWord {
+    shown: String,
+    known: &'static [&'static str],
+    near: Option<&'static str>,
+}
+
+impl UnknownWord {
+    /// This word is none of the known ones.
+    pub fn new(text: &str, known: &'static [&'static str]) -> Self {
+        Self { shown: shown(text), known, near: suggest(text, known.iter().copied()) }
+    }
+}
+
+impl fmt::Display for UnknownWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is none of {}", self.shown, self.known.join(", "))?;
+        match self.near {
+            Some(word) => write!(f, "; did you mean {word}?"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for UnknownWord {}
+
+impl Described for Value {
+    fn schema(_: &mut Schemas) -> Value {
+        schema::anything()
+    }
+}
+impl Shape for Value {
+    fn read(value: &Value, _: &mut Reader<'_>) -> Option<Self> {
+        Some(value.clone())
+    }
+}
