@@ -17,13 +17,19 @@ macro_rules! doc_text {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! doc_line {
-    (doc = $text:literal) => { concat!($text, "\n") };
-    ($($other:tt)*) => { "" };
+    (doc = $text:literal) => {
+        concat!($text, "\n")
+    };
+    ($($other:tt)*) => {
+        ""
+    };
 }
 #[doc(hidden)]
 #[macro_export]
 macro_rules! default_of {
-    ($type:ty) => { None::<fn() -> $type> };
+    ($type:ty) => {
+        None::<fn() -> $type>
+    };
     ($type:ty, $default:expr) => {{
         fn default() -> $type {
             $default
@@ -194,9 +200,9 @@ macro_rules! choice {
         impl std::str::FromStr for $name {
             type Err = $crate::shape::UnknownWord;
             fn from_str(text: &str) -> Result<Self, Self::Err> {
-                match text {
-                    $($json => Ok(Self::$word),)+
-                    _ => Err($crate::shape::UnknownWord::new(text, Self::WORDS)),
+                match Self::ALL.iter().find(|word| word.as_str() == text) {
+                    Some(word) => Ok(*word),
+                    None => Err($crate::shape::UnknownWord::new(text, Self::WORDS)),
                 }
             }
         }

@@ -62,7 +62,12 @@ crate::view! {
 impl Fault {
     /// A fault without a hint.
     pub fn new(pointer: &str, code: FaultCode, detail: impl Into<String>) -> Self {
-        Self { pointer: clipped(pointer, POINTER_BYTES_MAX), code, detail: detail.into(), hint: None }
+        Self {
+            pointer: clipped(pointer, POINTER_BYTES_MAX),
+            code,
+            detail: detail.into(),
+            hint: None,
+        }
     }
     /// The same with a hint how to mend it.
     #[must_use]
@@ -97,7 +102,8 @@ impl Faults {
     }
     /// Adds one. A second fault of the same code at the same place says nothing new and is left out.
     pub fn push(&mut self, fault: Fault) {
-        if self.list.iter().any(|known| known.code == fault.code && known.pointer == fault.pointer) {
+        if self.list.iter().any(|known| known.code == fault.code && known.pointer == fault.pointer)
+        {
             return;
         }
         if self.list.len() < FAULTS_MAX {

@@ -117,12 +117,7 @@ impl<T: Shape> Shape for Vec<T> {
     }
 }
 
-fn items<T: Shape>(
-    value: &Value,
-    at: &mut Reader<'_>,
-    min: usize,
-    max: usize,
-) -> Option<Vec<T>> {
+fn items<T: Shape>(value: &Value, at: &mut Reader<'_>, min: usize, max: usize) -> Option<Vec<T>> {
     let list = at.list(value)?;
     let length = list.len();
     if length > max {
@@ -137,11 +132,8 @@ fn items<T: Shape>(
         };
         return at.refuse(FaultCode::TooShort, detail);
     }
-    let read: Vec<Option<T>> = list
-        .iter()
-        .enumerate()
-        .map(|(index, item)| at.item(index, |at| at.read(item)))
-        .collect();
+    let read: Vec<Option<T>> =
+        list.iter().enumerate().map(|(index, item)| at.item(index, |at| at.read(item))).collect();
     read.into_iter().collect()
 }
 

@@ -63,10 +63,8 @@ impl<'f> Reader<'f> {
     /// Reads the value as a `T`, or refuses it because it lies too deep.
     pub fn read<T: Shape>(&mut self, value: &Value) -> Option<T> {
         if self.depth > DEPTH_MAX {
-            return self.refuse(
-                FaultCode::TooDeep,
-                format!("is nested deeper than {DEPTH_MAX} levels"),
-            );
+            return self
+                .refuse(FaultCode::TooDeep, format!("is nested deeper than {DEPTH_MAX} levels"));
         }
         T::read(value, self)
     }

@@ -185,7 +185,13 @@ impl ObjectSchema {
     }
     /// Adds a field that takes this value when it is left out.
     #[must_use]
-    pub fn with_default(self, name: &str, description: &str, mut schema: Value, default: Value) -> Self {
+    pub fn with_default(
+        self,
+        name: &str,
+        description: &str,
+        mut schema: Value,
+        default: Value,
+    ) -> Self {
         if let Value::Object(fields) = &mut schema {
             fields.insert("default".into(), default);
         }

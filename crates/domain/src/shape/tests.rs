@@ -60,6 +60,14 @@ fn all_faults_are_reported_in_one_go() {
     let Err(ReadError::Faults(faults)) = read_json::<Sample>(text.as_bytes()) else {
         panic!("must be refused");
     };
-    println!("{faults}");
-    println!("{:#}", schema::document::<Sample>("https://incent.example/sample.json"));
+    let expected = [
+        ("/name", FaultCode::Duplicate),
+        ("/timezone", FaultCode::UnknownField),
+        ("/name", FaultCode::TooShort),
+        ("/kind", FaultCode::NotInSet),
+        ("/startAt", FaultCode::Syntax),
+        ("/goals", FaultCode::TooLong),
+    ];
+    let found: Vec<_> = faults.list().iter().map(|f| (f.pointer.as_str(), f.code)).collect();
+    assert_eq!(found, expected, "{faults}");
 }

@@ -60,10 +60,14 @@ impl Described for Length {
 impl Shape for Length {
     fn read(value: &Value, at: &mut Reader<'_>) -> Option<Self> {
         let text = at.text(value)?;
-        text.parse().or_else(|why: &str| {
-            let (detail, hint) = why.split_once("; ").unwrap_or((why, "write it as PT3H or P7D"));
-            at.refuse_with(FaultCode::Syntax, format!("{} {detail}", shown(text)), hint).ok_or(())
-        }).ok()
+        text.parse()
+            .or_else(|why: &str| {
+                let (detail, hint) =
+                    why.split_once("; ").unwrap_or((why, "write it as PT3H or P7D"));
+                at.refuse_with(FaultCode::Syntax, format!("{} {detail}", shown(text)), hint)
+                    .ok_or(())
+            })
+            .ok()
     }
 }
 
