@@ -11,6 +11,7 @@ pub mod id;
 pub mod incentive;
 pub mod limit;
 pub mod payload;
+pub mod rule;
 pub mod shape;
 pub mod state;
 pub mod time;

@@ -4,8 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::Serialize;
+use serde_json::{Value, json};
 
-use crate::id::{ActionCode, IdError};
+use crate::id::{ACTION_BYTES_MAX, ActionCode, IdError};
+use crate::shape::{Described, FaultCode, Reader, Schemas, Shape};
 
 /// An action code, or a pattern in which `*` stands for any text: `order.*`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -61,5 +63,23 @@ impl FromStr for ActionPattern {
         // A star stands for any text, so it must itself be a legal place in a code.
         ActionCode::new(&text.replace('*', "x"))?;
         Ok(Self(text.to_owned()))
+    }
+}
+
+impl Described for ActionPattern {
+    fn schema(_: &mut Schemas) -> Value {
+        json!({
+            "type": "string",
+            "minLength": 1,
+            "maxLength": ACTION_BYTES_MAX,
+            "pattern": r"^[A-Za-z0-9._:$*-]+$",
+            "examples": ["purchase", "order.*"],
+        })
+    }
+}
+impl Shape for ActionPattern {
+    fn read(value: &Value, at: &mut Reader<'_>) -> Option<Self> {
+        let text = at.text(value)?;
+        text.parse().map_err(|why: IdError| at.refuse::<()>(FaultCode::Syntax, why.to_string())).ok()
     }
 }

@@ -190,7 +190,7 @@ crate::shape! {
     /// The rule of a SIMPLE campaign: one event that meets it earns the rewards.
     pub struct SimpleRule {
         /// Version of the document's format.
-        "version" version: Whole<1, 1> = Whole::MIN,
+        "version" version: Whole<1, 1> = Whole::LEAST,
         /// Actions, or patterns such as `order.*`; any of them.
         "on" on: Many<ActionPattern, 1, 50>,
         /// The condition; without one every such event counts.

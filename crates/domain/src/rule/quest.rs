@@ -4,7 +4,7 @@ use rust_decimal::Decimal;
 
 use super::{ActionPattern, Budget, CohortRule, ExprText, PartId, Repeat, Reward, Schedule};
 use crate::shape::{FaultCode, Many, Reader, Text, Whole};
-use crate::time::{Length, Timestamp};
+use crate::time::{Length, Period, Timestamp};
 
 crate::choice! {
     /// In which order the steps count.
@@ -64,7 +64,7 @@ crate::shape! {
         /// The condition; without one every such event counts.
         "when" when: Option<ExprText>,
         /// What completes it; one event without it.
-        "goal" goal: Goal = Goal::Count(Whole::MIN),
+        "goal" goal: Goal = Goal::Count(Whole::LEAST),
     }
 }
 
@@ -84,29 +84,13 @@ fn check_fixed(window: &FixedWindow, at: &mut Reader<'_>) {
     }
 }
 
-crate::choice! {
-    /// A calendar period in the tenant's zone.
-    pub enum CalendarWindow {
-        /// A calendar day.
-        Day = "DAY",
-        /// A week, from Monday on.
-        Week = "WEEK",
-        /// A calendar month.
-        Month = "MONTH",
-        /// A calendar quarter.
-        Quarter = "QUARTER",
-        /// A calendar year.
-        Year = "YEAR",
-    }
-}
-
 crate::variant! {
     /// Within which time a cycle must be completed, by event time.
     pub enum QuestWindow {
         /// From the first counted event on, such as `P30D`.
         "rolling" Rolling(Length),
         /// Within one calendar period.
-        "calendar" Calendar(CalendarWindow),
+        "calendar" Calendar(Period),
         /// Between two moments.
         "fixed" Fixed(FixedWindow),
     }
@@ -116,7 +100,7 @@ crate::shape! {
     /// The rule of a QUEST.
     pub struct QuestRule {
         /// Version of the document's format.
-        "version" version: Whole<1, 1> = Whole::MIN,
+        "version" version: Whole<1, 1> = Whole::LEAST,
         /// Its steps.
         "steps" steps: Many<Step, 1, 20>,
         /// How many steps complete it; all of them without it.

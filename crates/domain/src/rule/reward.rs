@@ -115,7 +115,7 @@ pub enum Amount {
 impl Serialize for Amount {
     fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::Constant(amount) => amount.serialize(to),
+            Self::Constant(amount) => Serialize::serialize(amount, to),
             Self::Rule(rule) => rule.serialize(to),
         }
     }
@@ -226,9 +226,9 @@ crate::shape! {
     /// A code made for the incentive.
     pub struct GeneratedCode {
         /// In front of it.
-        "prefix" prefix: Text<0, 24> = Text::default(),
+        "prefix" prefix: Option<Text<1, 24>>,
         /// Characters after the prefix, from an alphabet without look-alikes.
-        "length" length: Whole<8, 20> = Whole::MIN,
+        "length" length: Whole<8, 20> = Whole::LEAST,
     }
 }
 

@@ -4,8 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::Serialize;
+use serde_json::{Value, json};
 
-use crate::shape::Many;
+use crate::shape::{Described, FaultCode, Many, Reader, Schemas, Shape, shown};
 use crate::time::{Timestamp, Zone};
 
 crate::choice! {
@@ -112,7 +113,8 @@ impl Schedule {
         let local = self.zone.as_ref().unwrap_or(tenant_zone).civil(at);
         let mut date = local.date();
         if let Some(span) = &self.time_of_day {
-            let now = TimeOfDay(local.hour().unsigned_abs().into() * 60_u16 + u16::from(local.minute().unsigned_abs()));
+            let (hour, minute) = (local.hour().unsigned_abs(), local.minute().unsigned_abs());
+            let now = TimeOfDay(u16::from(hour) * 60 + u16::from(minute));
             let inside = if span.from < span.to {
                 span.from <= now && now < span.to
             } else {
@@ -143,4 +145,27 @@ impl Schedule {
             season.from <= today || today <= season.to
         }
     }
+}
+
+macro_rules! written_text {
+    ($($type:ident: $what:literal, $pattern:literal, $example:literal;)+) => {$(
+        impl Described for $type {
+            fn schema(_: &mut Schemas) -> Value {
+                json!({ "type": "string", "pattern": $pattern, "examples": [$example] })
+            }
+        }
+        impl Shape for $type {
+            fn read(value: &Value, at: &mut Reader<'_>) -> Option<Self> {
+                let text = at.text(value)?;
+                text.parse().ok().or_else(|| {
+                    let detail = format!(concat!("{} is not ", $what), shown(text));
+                    at.refuse_with(FaultCode::Syntax, detail, concat!("write it as ", $example))
+                })
+            }
+        }
+    )+};
+}
+written_text! {
+    TimeOfDay: "a time of day", "^[0-2][0-9]:[0-5][0-9]$", "22:00";
+    MonthDay: "a day of the year", "^[01][0-9]-[0-3][0-9]$", "12-24";
 }

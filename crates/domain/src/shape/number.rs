@@ -26,6 +26,9 @@ impl Shape for bool {
 pub struct Whole<const MIN: i64, const MAX: i64>(i64);
 
 impl<const MIN: i64, const MAX: i64> Whole<MIN, MAX> {
+    /// The least number of the range.
+    pub const LEAST: Self = Self(MIN);
+
     /// The number, if it lies in the range.
     pub fn new(number: i64) -> Option<Self> {
         (MIN..=MAX).contains(&number).then_some(Self(number))
