@@ -2,6 +2,7 @@
 
 use crate::id::{CampaignId, CohortId, TenantId};
 use crate::limit::LimitSpec;
+use crate::rule::CampaignType;
 use crate::time::{Period, Timestamp, Zone};
 
 /// How a tenant takes events.
@@ -20,6 +21,8 @@ pub struct CampaignSource {
     pub id: CampaignId,
     /// The tenant's dense number of it, used in stored outcomes.
     pub number: u32,
+    /// SIMPLE or QUEST.
+    pub kind: CampaignType,
     /// Its version.
     pub version: u32,
     /// Competes first when higher.
@@ -68,6 +71,11 @@ pub struct TenantConfig {
     pub user_limit: LimitSpec,
     /// ACTIVE campaigns.
     pub campaigns: Vec<CampaignSource>,
+    /// Campaigns that decide nothing now but whose progress users keep (PAUSED ones). Progress of
+    /// campaigns that are in neither list is forgotten.
+    pub dormant: Vec<CampaignId>,
+    /// Secret from which generated coupon codes are derived, so that nobody else can guess them.
+    pub coupon_key: [u8; 32],
     /// Cohorts.
     pub cohorts: Vec<CohortSource>,
 }

@@ -14,18 +14,18 @@ use crate::time::{Day, Timestamp};
 /// What a batch has to know. Made by [`super::plan`].
 #[derive(Clone, Debug, Default)]
 pub struct Needs {
-    /// Users, each once.
-    pub users: Vec<UserId>,
+    /// Users.
+    pub users: BTreeSet<UserId>,
     /// True when a rule looks at user attributes.
     pub attributes: bool,
     /// Cohorts whose membership is asked for, with the membership version in force.
-    pub cohorts: Vec<(CohortId, i64)>,
+    pub cohorts: BTreeSet<(CohortId, i64)>,
     /// Marks asked for.
-    pub marks: Vec<(UserId, [u8; 16])>,
-    /// Meters asked for, by tenant and key; buckets before the day are not needed.
-    pub usage: Vec<(TenantId, String, Day)>,
-    /// Tenants whose state is compared at the commit.
-    pub tenants: Vec<TenantId>,
+    pub marks: BTreeSet<(UserId, [u8; 16])>,
+    /// Meters asked for, by tenant and key; daily buckets before the day are not needed.
+    pub usage: BTreeMap<(TenantId, String), Day>,
+    /// Tenants whose `config_version` is asked for.
+    pub tenants: BTreeSet<TenantId>,
 }
 
 /// A user as stored.

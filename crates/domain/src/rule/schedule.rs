@@ -11,7 +11,6 @@ use crate::time::{Timestamp, Zone};
 
 crate::choice! {
     /// A day of the week.
-    #[expect(missing_docs, reason = "the names say it")]
     pub enum Weekday { Mon = "MON", Tue = "TUE", Wed = "WED", Thu = "THU", Fri = "FRI", Sat = "SAT", Sun = "SUN" }
 }
 
