@@ -1,1 +1,3 @@
-//! x
+//! What the tests of all crates share.
+
+pub mod dir;

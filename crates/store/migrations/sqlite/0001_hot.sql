@@ -59,6 +59,10 @@ create table incentives (
     check (user_total_cap   is null or user_total_used   <= user_total_cap)
 ) strict, without rowid;
 create index incentives_by_user on incentives (user_id, issued_at desc);
+-- The primary key follows in an index of such a table, and it grows with time: lists by tenant or
+-- campaign read backwards, and new rows go to the end of each.
+create index incentives_by_tenant on incentives (tenant_id);
+create index incentives_by_campaign on incentives (campaign_id);
 create unique index incentives_by_position on incentives (source_partition, batch_seq, ordinal);
 
 -- All that a decision needs to know about a user, in one row.
@@ -134,7 +138,7 @@ create table batches (
 ) strict, without rowid;
 
 create table dead_letters (
-    dead_letter_id blob    not null primary key,
+    dead_letter_id blob    not null primary key,      -- UUIDv7: in the order of arrival
     tenant_id      blob,
     source         text    not null,                  -- 'ingest', 'tenant-events:0@17', …
     reason         text    not null,
@@ -143,4 +147,4 @@ create table dead_letters (
     received_at    integer not null,
     replayed_at    integer
 ) strict, without rowid;
-create index dead_letters_by_tenant on dead_letters (tenant_id, received_at desc);
+create index dead_letters_by_tenant on dead_letters (tenant_id, dead_letter_id);

@@ -1,0 +1,196 @@
+-- The control plane: what operators set. Written rarely, read by everybody, foreign keys enforced.
+-- Times are microseconds since 1970 UTC, ids are 16-byte blobs (UUIDv7 where we make them, so their
+-- order is the order of creation), JSON is text. Every list is read in pages by key, in the order
+-- of an index that begins with the tenant.
+
+create table tenants (
+    tenant_id          blob    not null primary key,
+    name               text    not null,
+    time_zone          text    not null,              -- IANA name
+    status             text    not null check (status in ('ACTIVE', 'SUSPENDED')),
+    allowed_lateness_s integer not null default 604800 check (allowed_lateness_s >= 0),
+    version            integer not null,
+    created_at         integer not null,
+    updated_at         integer not null
+) strict, without rowid;
+
+-- What each batch locks and compares.
+create table tenant_states (
+    tenant_id        blob    not null primary key references tenants (tenant_id),
+    config_version   integer not null,                -- rises with every change that decides
+    mode             text    not null check (mode in ('LIVE', 'REPLAY')),
+    last_append_time integer not null                 -- append time never goes back
+) strict, without rowid;
+
+create table users (
+    user_id      blob    not null primary key,        -- derived from tenant and external_ref
+    tenant_id    blob    not null references tenants (tenant_id),
+    external_ref text    not null,                    -- the tenant's own id of the user
+    attributes   text    not null default '{}',       -- a JSON object
+    created_at   integer not null,
+    unique (tenant_id, external_ref)
+) strict, without rowid;
+
+create table actions (
+    tenant_id     blob    not null references tenants (tenant_id),
+    action_code   text    not null,
+    description   text,
+    first_seen_at integer not null,
+    primary key (tenant_id, action_code)
+) strict, without rowid;
+
+create table limits (
+    limit_id    blob    not null primary key,
+    tenant_id   blob    not null references tenants (tenant_id),
+    scope       text    not null check (scope in ('GLOBAL', 'USER')),
+    max_per_day integer check (max_per_day >= 0),     -- null = no cap
+    max_total   integer check (max_total >= 0),
+    window_days integer check (window_days between 1 and 366),
+    version     integer not null,
+    created_at  integer not null,
+    updated_at  integer not null,
+    unique (tenant_id, scope)
+) strict, without rowid;
+
+create table cohorts (
+    cohort_id          blob    not null primary key,
+    tenant_id          blob    not null references tenants (tenant_id),
+    key                text,                          -- the operator's own name for it in files
+    name               text    not null,
+    type               text    not null check (type in ('STATIC', 'DYNAMIC')),
+    criteria_json      text,
+    refresh            text    not null check (refresh in ('NONE', 'DAILY', 'WEEKLY', 'MONTHLY')),
+    status             text    not null check (status in ('READY', 'COMPUTING', 'FAILED')),
+    membership_version integer not null,              -- in force; 0 = nobody yet
+    building_version   integer not null,              -- the highest ever begun
+    size               integer not null,
+    computed_at        integer,
+    last_error         text,
+    version            integer not null,
+    created_at         integer not null,
+    updated_at         integer not null,
+    unique (tenant_id, cohort_id),
+    unique (tenant_id, key),
+    check ((type = 'DYNAMIC') = (criteria_json is not null))
+) strict;
+
+create table cohort_members (
+    cohort_id          blob    not null references cohorts (cohort_id),
+    membership_version integer not null,
+    user_id            blob    not null,
+    user_ref           text    not null,
+    primary key (cohort_id, membership_version, user_id)
+) strict, without rowid;
+
+create table campaigns (
+    campaign_id blob    not null primary key,
+    tenant_id   blob    not null references tenants (tenant_id),
+    number      integer not null,                     -- dense per tenant; names it in stored outcomes
+    key         text,                                 -- the operator's own name for it in files
+    name        text    not null,
+    name_folded text    not null,                     -- lower case, for the search by name
+    type        text    not null check (type in ('SIMPLE', 'QUEST')),
+    start_at    integer,
+    end_at      integer,                              -- exclusive
+    status      text    not null check (status in ('DRAFT', 'ACTIVE', 'PAUSED', 'ENDED')),
+    rule_json   text    not null,
+    cohort_id   blob,
+    priority    integer not null,
+    version     integer not null,
+    created_at  integer not null,
+    updated_at  integer not null,
+    unique (tenant_id, number),
+    unique (tenant_id, key),
+    foreign key (tenant_id, cohort_id) references cohorts (tenant_id, cohort_id)
+) strict;
+create index campaigns_by_status on campaigns (tenant_id, status, number);
+create index campaigns_by_cohort on campaigns (tenant_id, cohort_id) where cohort_id is not null;
+
+create table campaign_revisions (
+    campaign_id blob    not null references campaigns (campaign_id),
+    version     integer not null,
+    name        text    not null,
+    start_at    integer,
+    end_at      integer,
+    cohort_id   blob,
+    priority    integer not null,
+    rule_json   text    not null,
+    changed_by  text    not null,
+    changed_at  integer not null,
+    primary key (campaign_id, version)
+) strict;
+
+-- The actions of all steps of a campaign; '*' when it has a pattern.
+create table campaign_actions (
+    tenant_id   blob not null,
+    action_code text not null,
+    campaign_id blob not null references campaigns (campaign_id),
+    primary key (tenant_id, action_code, campaign_id)
+) strict, without rowid;
+create index campaign_actions_by_campaign on campaign_actions (campaign_id);
+
+create table jobs (
+    job_id         blob    not null primary key,
+    tenant_id      blob    not null references tenants (tenant_id),
+    kind           text    not null,
+    subject_id     blob,                              -- what it works on
+    status         text    not null check (status in ('RUNNING', 'DONE', 'FAILED')),
+    progress_done  integer not null,
+    progress_total integer,                           -- null = not known
+    error          text,
+    created_at     integer not null,
+    finished_at    integer
+) strict;
+create index jobs_by_tenant on jobs (tenant_id, job_id);
+create index jobs_running on jobs (status) where status = 'RUNNING';
+
+create table api_keys (
+    key_id       blob    not null primary key,
+    tenant_id    blob    not null references tenants (tenant_id),
+    name         text    not null,
+    scopes       text    not null,                    -- JSON array
+    secret_hash  blob    not null,
+    prefix       text    not null,                    -- the shown beginning of the key
+    created_at   integer not null,
+    expires_at   integer,
+    revoked_at   integer,
+    last_used_at integer
+) strict;
+create index api_keys_by_tenant on api_keys (tenant_id, key_id);
+
+-- How a tenant's end-user tokens are checked.
+create table push_auth (
+    tenant_id  blob    not null primary key references tenants (tenant_id),
+    issuer     text    not null,
+    jwks_url   text,
+    secret     text,
+    algorithms text    not null,                      -- JSON array
+    updated_at integer not null,
+    check ((jwks_url is null) <> (secret is null))
+) strict;
+
+create table idempotency_keys (
+    scope       blob    not null,                     -- tenant id; all zero for the platform admin
+    route       text    not null,
+    idem_key    text    not null,
+    body_hash   blob    not null,
+    status      integer not null,                     -- HTTP status of the answer
+    response    blob    not null,
+    created_at  integer not null,
+    primary key (scope, route, idem_key)
+) strict;
+create index idempotency_keys_by_age on idempotency_keys (created_at);
+
+create table audit_log (
+    audit_id       integer primary key,
+    tenant_id      blob    not null references tenants (tenant_id),
+    actor          text    not null,
+    action         text    not null,                  -- 'campaign.activate'
+    subject        text    not null,                  -- 'campaign:<id>'
+    config_version integer,                           -- the one that the change made
+    before_json    text,
+    after_json     text,
+    at             integer not null
+) strict;
+create index audit_log_by_tenant on audit_log (tenant_id, audit_id);
+create index audit_log_by_subject on audit_log (tenant_id, subject, audit_id);

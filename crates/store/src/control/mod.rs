@@ -1,0 +1,1 @@
+//! The control plane: one SQL text for both databases.
