@@ -1,5 +1,7 @@
 //! Rules on documents: links lead somewhere, paths that are named exist, the map stays short.
 
+use std::collections::BTreeMap;
+
 use super::Finding;
 use super::tree::{File, Tree};
 
@@ -104,4 +106,36 @@ fn paths(tree: &Tree, file: &File, n: usize, line: &str, findings: &mut Vec<Find
             findings.push(Finding::new(&file.path, n, "dead-path", say));
         }
     }
+}
+
+const CODES: &str = "crates/domain/src/decide/outcome.rs";
+const GLOSSARY: &str = "docs/glossary.md";
+
+/// The codes that the decision can give and those that the glossary explains are the same.
+pub fn examine_codes(tree: &Tree, findings: &mut Vec<Finding>) {
+    let Some(code) = tree.file(CODES).and_then(|file| file.rust.as_ref()) else { return };
+    let Some(glossary) = tree.file(GLOSSARY) else { return };
+    let mut given = BTreeMap::new();
+    for (at, text) in code.strings.iter().filter(|(_, text)| is_code(text)) {
+        given.insert(text.as_str(), code.line(*at));
+    }
+    let mut explained = BTreeMap::new();
+    for (n, line) in prose(&glossary.text) {
+        let first = line.strip_prefix("| `").and_then(|rest| rest.split('`').next());
+        if let Some(first) = first.filter(|text| is_code(text)) {
+            explained.insert(first, n);
+        }
+    }
+    for (code, line) in given.iter().filter(|(code, _)| !explained.contains_key(*code)) {
+        let say = format!("`{code}` has no line in {GLOSSARY}; say there what it means");
+        findings.push(Finding::new(CODES, *line, "code-undocumented", say));
+    }
+    for (code, line) in explained.iter().filter(|(code, _)| !given.contains_key(*code)) {
+        let say = format!("`{code}` is not given by {CODES}; take its line out");
+        findings.push(Finding::new(GLOSSARY, *line, "code-undocumented", say));
+    }
+}
+
+fn is_code(text: &str) -> bool {
+    text.len() > 3 && text.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')
 }

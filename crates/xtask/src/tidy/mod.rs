@@ -28,10 +28,11 @@ use crate::run::Failure;
 use tree::Tree;
 
 /// The names of all rules, as findings and exceptions write them.
-const RULES: [&str; 24] = [
+const RULES: [&str; 25] = [
     "architecture-length",
     "banned-name",
     "banned-word",
+    "code-undocumented",
     "crate-edge",
     "crate-owner",
     "dead-file",
@@ -129,6 +130,7 @@ fn examine(tree: &Tree) -> Vec<Finding> {
         docs::examine(tree, file, &mut findings);
     }
     sql::examine_migrations(tree, &mut findings);
+    docs::examine_codes(tree, &mut findings);
     findings
 }
 

@@ -197,6 +197,22 @@ fn documents() {
 }
 
 #[test]
+fn codes_and_glossary_are_the_same() {
+    let root = ("crates/domain/src/lib.rs", "mod decide;\n");
+    let module = ("crates/domain/src/decide/mod.rs", "mod outcome;\n");
+    let code = (
+        "crates/domain/src/decide/outcome.rs",
+        "names! {\nA = \"GRANTED\",\nB = \"NEW_ONE\",\n}\n",
+    );
+    let glossary =
+        ("docs/glossary.md", "| `GRANTED` | paid |\n| `OLD_ONE` | gone |\n| `word` | any |\n");
+    assert_eq!(
+        found(&[root, module, code, glossary]),
+        [format!("{}:3 code-undocumented", code.0), format!("{}:2 code-undocumented", glossary.0)]
+    );
+}
+
+#[test]
 fn exceptions_need_a_reason_and_a_cause() {
     let call =
         "fn a() {\n    b().unwrap(); // tidy-allow(panic): the process is ending anyway\n}\n";
