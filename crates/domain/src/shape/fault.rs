@@ -2,7 +2,11 @@
 
 use std::fmt::{self, Write as _};
 
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
+
 use super::suggest::clipped;
+use super::{Described, Schemas};
 
 /// Most faults kept for one document; the rest is only counted.
 pub const FAULTS_MAX: usize = 50;
@@ -112,6 +116,10 @@ impl Faults {
             self.more += 1;
         }
     }
+    /// True when further faults are only counted, so that no more work need go into a hint.
+    pub(super) fn is_full(&self) -> bool {
+        self.list.len() >= FAULTS_MAX
+    }
     /// True when nothing is wrong.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
@@ -141,6 +149,19 @@ impl Faults {
 impl Extend<Fault> for Faults {
     fn extend<I: IntoIterator<Item = Fault>>(&mut self, faults: I) {
         faults.into_iter().for_each(|fault| self.push(fault));
+    }
+}
+
+/// As the list of the faults kept, such as `errors` in a problem document.
+impl Serialize for Faults {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        self.list.serialize(to)
+    }
+}
+
+impl Described for Faults {
+    fn schema(defs: &mut Schemas) -> Value {
+        json!({ "type": "array", "items": Fault::schema(defs), "maxItems": FAULTS_MAX })
     }
 }
 

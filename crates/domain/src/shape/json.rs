@@ -125,11 +125,10 @@ impl<'t> Parser<'t, '_> {
             }
             let mark = self.reader.enter_field(&name);
             let value = self.value()?;
-            if fields.contains_key(&name) {
+            if fields.insert(name, value).is_some() {
                 self.reader.refuse::<()>(FaultCode::Duplicate, "stands twice in its object");
             }
             self.reader.leave(mark);
-            fields.insert(name, value);
             self.space();
             if self.skip(b'}') {
                 return Ok(Value::Object(fields));
@@ -240,8 +239,10 @@ impl<'t> Parser<'t, '_> {
             self.reader.refuse::<()>(FaultCode::OutOfRange, detail);
             return u64::MAX.into();
         };
-        if Digits::of(text) != Digits::of(&format!("{double:e}")) {
-            let detail = format!("{} has more digits than a number can carry", shown(text));
+        // A double carries every decimal of up to 15 digits; the rest is compared.
+        let short = text.len() <= 16 && !text.contains(['e', 'E']);
+        if !short && Digits::of(text) != Digits::of(&format!("{double:e}")) {
+            let detail = format!("{} cannot be carried exactly as a number", shown(text));
             let hint = format!("write it as text: {}", shown(text));
             self.reader.refuse_with::<()>(FaultCode::Inexact, detail, hint);
         }

@@ -1,4 +1,4 @@
-//! Lists, maps, and what may be absent.
+//! Lists, maps, any JSON, and what may be absent.
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -26,6 +26,17 @@ impl<T: Shape> Shape for Option<T> {
     }
     fn absent() -> Option<Self> {
         Some(None)
+    }
+}
+
+impl Described for Value {
+    fn schema(_: &mut Schemas) -> Value {
+        schema::anything()
+    }
+}
+impl Shape for Value {
+    fn read(value: &Value, _: &mut Reader<'_>) -> Option<Self> {
+        Some(value.clone())
     }
 }
 

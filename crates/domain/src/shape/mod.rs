@@ -32,6 +32,7 @@
 //! Every number that [`parse`] lets through is carried exactly: one that an integer of 64 bits or a
 //! double cannot hold is refused with the hint to write it as text.
 
+mod choice;
 mod declare;
 mod fault;
 mod ids;
@@ -48,7 +49,7 @@ mod time;
 
 use serde_json::Value;
 
-pub use declare::{UnknownWord, read_word};
+pub use choice::{UnknownWord, read_word};
 pub use fault::{FAULTS_MAX, Fault, FaultCode, Faults};
 pub use json::{JsonError, ReadError, parse};
 pub use many::{ITEMS_MAX, Many};

@@ -43,12 +43,10 @@ impl<'f> Reader<'f> {
     pub(super) fn enter_field(&mut self, name: &str) -> usize {
         let mark = self.path.len();
         self.path.push('/');
-        for c in name.chars() {
-            match c {
-                '~' => self.path.push_str("~0"),
-                '/' => self.path.push_str("~1"),
-                _ => self.path.push(c),
-            }
+        if name.contains(['~', '/']) {
+            self.path.push_str(&name.replace('~', "~0").replace('/', "~1"));
+        } else {
+            self.path.push_str(name);
         }
         self.depth += 1;
         mark
@@ -92,12 +90,23 @@ impl<'f> Reader<'f> {
     }
     /// Refuses a word that is none of the known ones, with the nearest of them as a hint.
     pub fn not_in_set<T>(&mut self, text: &str, known: &[&str]) -> Option<T> {
-        let hint = match suggest(text, known.iter().copied()) {
-            Some(word) => format!("did you mean {word}?"),
-            None => "use one of the words listed".to_owned(),
-        };
         let detail = format!("{} is none of {}", shown(text), known.join(", "));
-        self.refuse_with(FaultCode::NotInSet, detail, hint)
+        match self.did_you_mean(text, known.iter().copied()) {
+            Some(hint) => self.refuse_with(FaultCode::NotInSet, detail, hint),
+            None => self.refuse(FaultCode::NotInSet, detail),
+        }
+    }
+    /// "did you mean …?", if one of the words is near. Not looked for once the faults are only
+    /// counted: a document with thousands of them must not cost us.
+    pub(super) fn did_you_mean<'k>(
+        &self,
+        text: &str,
+        known: impl IntoIterator<Item = &'k str>,
+    ) -> Option<String> {
+        match self.faults.is_full() {
+            true => None,
+            false => suggest(text, known).map(|word| format!("did you mean {word}?")),
+        }
     }
 
     /// The value as text.
@@ -130,12 +139,19 @@ impl<'f> Reader<'f> {
         Some(Object { fields, at: self })
     }
     fn unknown_field(&mut self, name: &str, known: &[&str]) {
-        let hint = match suggest(name, known.iter().copied()) {
-            Some(word) => format!("did you mean {word}?"),
-            None if known.is_empty() => "no fields are known here".to_owned(),
-            None => format!("known fields: {}", known.join(", ")),
-        };
+        let hint = self.did_you_mean(name, known.iter().copied()).unwrap_or_else(|| match known {
+            [] => "no fields are known here".to_owned(),
+            _ => format!("known fields: {}", known.join(", ")),
+        });
         self.refuse_with::<()>(FaultCode::UnknownField, "is not a known field", hint);
+    }
+    /// Reads one field of an object without a look at the others: the one that says what the object
+    /// is, and so which fields it may have.
+    pub fn tag<T: Shape>(&mut self, value: &Value, name: &str) -> Option<T> {
+        match value {
+            Value::Object(fields) => Object { fields, at: self }.required(name),
+            _ => self.wrong_type("an object", value),
+        }
     }
 }
 

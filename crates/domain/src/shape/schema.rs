@@ -118,6 +118,9 @@ pub fn described(mut schema: Value, description: &str) -> Value {
 
 /// The schema or `null`.
 pub fn nullable(mut schema: Value) -> Value {
+    if schema == anything() {
+        return schema;
+    }
     let simple = schema.get("enum").is_none() && schema.get("const").is_none();
     match schema.get_mut("type") {
         Some(Value::String(only)) if simple => {

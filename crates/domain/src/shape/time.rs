@@ -6,7 +6,7 @@ use jiff::tz::TimeZoneDatabase;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
-use super::suggest::{shown, suggest};
+use super::suggest::shown;
 use super::{Described, FaultCode, Reader, Schemas, Shape, schema};
 use crate::time::{Day, Length, Period, TimeError, Timestamp, Zone};
 
@@ -43,10 +43,9 @@ impl Shape for Zone {
         }
         let known: Vec<String> =
             TimeZoneDatabase::bundled().available().map(|name| name.to_string()).collect();
-        let hint = match suggest(text, known.iter().map(String::as_str)) {
-            Some(name) => format!("did you mean {name}?"),
-            None => "write it as Europe/Paris".to_owned(),
-        };
+        let hint = at
+            .did_you_mean(text, known.iter().map(String::as_str))
+            .unwrap_or_else(|| "write it as Europe/Paris".to_owned());
         let detail = format!("{} is not an IANA time zone", shown(text));
         at.refuse_with(FaultCode::NotInSet, detail, hint)
     }
