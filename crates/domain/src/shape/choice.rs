@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::suggest::{shown, suggest};
 use super::Reader;
+use super::suggest::{shown, suggest};
 
 /// Declares a set of words: an enum with its reader, schema, `Serialize`, `Display`, `FromStr`, `ALL`
 /// and `as_str`.
@@ -27,7 +27,7 @@ macro_rules! choice {
         $(#[$($attr)*])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         $vis enum $name {
-            $($(#[$($word_attr)*])* #[doc = concat!("\n\n`", $json, "` on the wire.")] $word,)+
+            $($(#[$($word_attr)*])* $word,)+
         }
 
         impl $name {

@@ -53,6 +53,7 @@ macro_rules! shape_struct {
                 use $crate::shape::reexport::serde::ser::SerializeStruct as _;
                 const NAMES: &[&str] = &[$($json),*];
                 let mut object = to.serialize_struct(stringify!($name), NAMES.len())?;
+                let _ = &mut object; // A document may have no fields.
                 $(object.serialize_field($json, &self.$field)?;)*
                 object.end()
             }
@@ -82,6 +83,7 @@ macro_rules! shape {
                 defs: &mut $crate::shape::Schemas,
             ) -> $crate::shape::reexport::serde_json::Value {
                 defs.define::<Self>(stringify!($name), |defs| {
+                    let _ = &defs; // A document may have no fields.
                     let object = $crate::shape::schema::ObjectSchema::new(
                         $crate::doc_text!($([$($attr)*])*),
                     );
@@ -102,6 +104,7 @@ macro_rules! shape {
                 at: &mut $crate::shape::Reader<'_>,
             ) -> Option<Self> {
                 let mut object = at.object(value, &[$($json),*])?;
+                let _ = &mut object; // A document may have no fields.
                 $(let $field = object.field($json, $crate::default_of!($type $(, $default)?));)*
                 let read = Self { $($field: $field?,)* };
                 $(($check)(&read, at);)?
@@ -131,6 +134,7 @@ macro_rules! view {
                 defs: &mut $crate::shape::Schemas,
             ) -> $crate::shape::reexport::serde_json::Value {
                 defs.define_output::<Self>(stringify!($name), |defs| {
+                    let _ = &defs; // A document may have no fields.
                     let object = $crate::shape::schema::ObjectSchema::new(
                         $crate::doc_text!($([$($attr)*])*),
                     );

@@ -140,15 +140,14 @@ impl Faults {
         }
         self
     }
+    /// Takes over the faults of others.
+    pub fn merge(&mut self, others: Self) {
+        others.list.into_iter().for_each(|fault| self.push(fault));
+        self.more += others.more;
+    }
     /// Nothing wrong: the value. Otherwise the faults.
     pub fn or_ok<T>(self, value: T) -> Result<T, Self> {
         if self.is_empty() { Ok(value) } else { Err(self) }
-    }
-}
-
-impl Extend<Fault> for Faults {
-    fn extend<I: IntoIterator<Item = Fault>>(&mut self, faults: I) {
-        faults.into_iter().for_each(|fault| self.push(fault));
     }
 }
 

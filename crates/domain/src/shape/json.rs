@@ -1,12 +1,14 @@
-//! From JSON text to a value, with what the usual readers let pass: duplicate keys, unbounded depth,
-//! and numbers that change on the way.
+//! From JSON text to a value, refusing what `serde_json` lets pass: equal keys, of which it takes the
+//! last, and numbers that change on the way (it reads `10e90` as `9.999999999999999e90`, and never
+//! shows the text of a number to a visitor, so that no visitor could tell).
 //!
-//! Only the structure is parsed here; texts with escapes go to serde_json.
+//! Other than [`crate::payload`], which scans events on the hot path and stops at the first error,
+//! this goes on and collects the faults. Texts with escapes are left to `serde_json`.
 
 use serde_json::{Map, Number, Value};
 
 use super::fault::{FaultCode, Faults};
-use super::suggest::shown;
+use super::suggest::{SHOWN_BYTES_MAX, clipped};
 use super::{DEPTH_MAX, Reader};
 
 /// Where and why a text is not JSON.
@@ -235,15 +237,18 @@ impl<'t> Parser<'t, '_> {
         // Parsing a JSON number as a double cannot fail; it gives infinity when it is too large.
         let double: f64 = text.parse().unwrap_or(f64::INFINITY);
         let Some(number) = Number::from_f64(double) else {
-            let detail = format!("{} is too large a number", shown(text));
+            let detail = format!("{} is too large a number", clipped(text, SHOWN_BYTES_MAX));
             self.reader.refuse::<()>(FaultCode::OutOfRange, detail);
             return u64::MAX.into();
         };
-        // A double carries every decimal of up to 15 digits; the rest is compared.
+        // A double carries every decimal of up to 15 digits. The rest is compared with the text in
+        // which the number will be seen: a double may have several shortest texts, and not every
+        // formatter picks the same.
         let short = text.len() <= 16 && !text.contains(['e', 'E']);
-        if !short && Digits::of(text) != Digits::of(&format!("{double:e}")) {
-            let detail = format!("{} cannot be carried exactly as a number", shown(text));
-            let hint = format!("write it as text: {}", shown(text));
+        if !short && Digits::of(text) != Digits::of(&number.to_string()) {
+            let text = clipped(text, SHOWN_BYTES_MAX);
+            let detail = format!("{text} cannot be carried exactly as a number");
+            let hint = format!("write it as text: {text:?}");
             self.reader.refuse_with::<()>(FaultCode::Inexact, detail, hint);
         }
         number

@@ -39,6 +39,7 @@ mod ids;
 mod json;
 mod many;
 mod number;
+mod payload;
 mod reader;
 pub mod schema;
 mod suggest;

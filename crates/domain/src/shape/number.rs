@@ -148,7 +148,7 @@ fn decimal(text: &str, at: &mut Reader<'_>) -> Option<Decimal> {
         let detail = format!("{} is not a decimal number", shown(text));
         return at.refuse_with(FaultCode::Syntax, detail, "write it as \"12.50\"");
     }
-    let mut read = Decimal::from_str_exact(text).ok().or_else(|| beyond(text, at))?;
+    let mut read = Decimal::from_str_exact(text).ok().or_else(|| beyond(&shown(text), at))?;
     if read.is_zero() {
         read.set_sign_positive(true);
     }
@@ -156,6 +156,5 @@ fn decimal(text: &str, at: &mut Reader<'_>) -> Option<Decimal> {
 }
 
 fn beyond<T>(text: &str, at: &mut Reader<'_>) -> Option<T> {
-    let detail = format!("{} has more than 28 digits", shown(text));
-    at.refuse(FaultCode::OutOfRange, detail)
+    at.refuse(FaultCode::OutOfRange, format!("{text} does not fit into 28 digits"))
 }

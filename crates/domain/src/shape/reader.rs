@@ -1,5 +1,7 @@
 //! The place in a document that is being read, and the faults found so far.
 
+use std::str::FromStr;
+
 use serde_json::{Map, Value};
 
 use super::fault::{Fault, FaultCode, Faults};
@@ -84,6 +86,14 @@ impl<'f> Reader<'f> {
         self.faults.push(fault);
         None
     }
+    /// Records a fault at a field of the object we are at, as a `check` function does.
+    pub fn refuse_field(&mut self, name: &str, code: FaultCode, detail: impl Into<String>) {
+        self.field(name, |at| at.refuse::<()>(code, detail));
+    }
+    /// Takes over the faults of a document that stands here and was read or checked on its own.
+    pub fn refuse_all(&mut self, faults: Faults) {
+        self.faults.merge(faults.under(&self.path));
+    }
     /// Refuses a value of the wrong type: "must be text, not a number".
     pub fn wrong_type<T>(&mut self, expected: &str, value: &Value) -> Option<T> {
         self.refuse(FaultCode::WrongType, format!("must be {expected}, not {}", kind(value)))
@@ -115,6 +125,14 @@ impl<'f> Reader<'f> {
             Value::String(text) => Some(text),
             _ => self.wrong_type("text", value),
         }
+    }
+    /// The value as text in the syntax of `T`: "… is not a time of day (write it as 22:00)".
+    pub fn parsed<T: FromStr>(&mut self, value: &Value, what: &str, example: &str) -> Option<T> {
+        let text = self.text(value)?;
+        text.parse().ok().or_else(|| {
+            let detail = format!("{} is not {what}", shown(text));
+            self.refuse_with(FaultCode::Syntax, detail, format!("write it as {example}"))
+        })
     }
     /// The value as a list.
     pub fn list<'v>(&mut self, value: &'v Value) -> Option<&'v [Value]> {
@@ -155,8 +173,7 @@ impl<'f> Reader<'f> {
     }
 }
 
-/// An object being read. Its fields are asked for by name; what is absent and what is `null` count
-/// as the same.
+/// An object being read. Its fields are asked for by name.
 #[derive(Debug)]
 pub struct Object<'r, 'f, 'v> {
     fields: &'v Map<String, Value>,
@@ -192,37 +209,26 @@ impl<'f, 'v> Object<'_, 'f, 'v> {
     pub fn get(&self, name: &str) -> Option<&'v Value> {
         self.fields.get(name).filter(|value| !value.is_null())
     }
-    /// Which one of these fields is there. Refuses none and several.
+    /// Which one of these fields is there. Refuses none and several. Here `null` counts as there,
+    /// for the schema of such an object knows no field but the chosen one.
     pub fn exactly_one_of<'n>(&mut self, names: &[&'n str]) -> Option<&'n str> {
-        let found = self.at_most_one_of(names)?;
-        if found.is_none() {
+        let mut present = names.iter().copied().filter(|name| self.fields.contains_key(*name));
+        let Some(first) = present.next() else {
             let detail = format!("must have one of the fields {}", names.join(", "));
             return self.at.refuse(FaultCode::Required, detail);
+        };
+        let others: Vec<&str> = present.collect();
+        for other in &others {
+            let detail = format!("cannot stand beside {first}");
+            let hint = format!("give only one of {}", names.join(", "));
+            self.at.field(other, |at| at.refuse_with::<()>(FaultCode::Conflict, detail, hint));
         }
-        found
+        others.is_empty().then_some(first)
     }
-    /// Which one of these fields is there, if any. Refuses several (the outer `None`).
-    pub fn at_most_one_of<'n>(&mut self, names: &[&'n str]) -> Option<Option<&'n str>> {
-        let present: Vec<&str> = names.iter().copied().filter(|name| self.has(name)).collect();
-        match present.as_slice() {
-            [] => Some(None),
-            [one] => Some(Some(one)),
-            [first, others @ ..] => {
-                let detail = format!("cannot stand beside {first}");
-                let hint = format!("give only one of {}", names.join(", "));
-                for other in others {
-                    self.at.field(other, |at| {
-                        at.refuse_with::<()>(FaultCode::Conflict, detail.clone(), hint.clone())
-                    });
-                }
-                None
-            }
-        }
-    }
-    /// Refuses these fields where they are there, because of something else: "cannot be used with …".
+    /// Refuses these fields where they are there, even as `null`: "belongs to …".
     pub fn forbid(&mut self, names: &[&str], reason: &str) {
         for name in names {
-            if self.has(name) {
+            if self.fields.contains_key(*name) {
                 self.refuse::<()>(name, FaultCode::Conflict, reason);
             }
         }

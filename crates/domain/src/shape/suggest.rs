@@ -3,7 +3,7 @@
 /// Names longer than this are not compared; nobody mistypes them by a letter.
 const COMPARED_CHARS_MAX: usize = 64;
 /// How much of a foreign text a message repeats, in bytes.
-const SHOWN_BYTES_MAX: usize = 60;
+pub(super) const SHOWN_BYTES_MAX: usize = 60;
 
 /// The known word that is most likely meant, if one is near enough: the case aside, at most a third
 /// of its letters may be wrong, missing, surplus or swapped.

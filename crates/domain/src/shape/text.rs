@@ -24,6 +24,10 @@ pub struct Lines<const MIN: usize, const MAX: usize>(Box<str>);
 macro_rules! bounded_text {
     ($name:ident, $allowed:expr) => {
         impl<const MIN: usize, const MAX: usize> $name<MIN, MAX> {
+            /// The text, if it keeps to the bounds.
+            pub fn new(text: &str) -> Option<Self> {
+                check(text, (MIN, MAX), $allowed).is_none().then(|| Self(text.into()))
+            }
             /// The text.
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -86,28 +90,34 @@ impl Shape for String {
 fn bounded<'v>(
     value: &'v Value,
     at: &mut Reader<'_>,
-    (min, max): (usize, usize),
+    bounds: (usize, usize),
     allowed: &[char],
 ) -> Option<&'v str> {
     let text = at.text(value)?;
+    match check(text, bounds, allowed) {
+        None => Some(text),
+        Some((FaultCode::Syntax, detail)) => {
+            at.refuse_with(FaultCode::Syntax, detail, "use printable characters")
+        }
+        Some((code, detail)) => at.refuse(code, detail),
+    }
+}
+
+/// What is wrong with the text, if anything.
+fn check(text: &str, (min, max): (usize, usize), allowed: &[char]) -> Option<(FaultCode, String)> {
     let length = text.chars().count();
     if length > max {
         let detail = format!("has {length} characters, at most {max} are allowed");
-        return at.refuse(FaultCode::TooLong, detail);
+        return Some((FaultCode::TooLong, detail));
     }
     if min > 0 && text.trim().is_empty() {
-        return at.refuse(FaultCode::TooShort, "must not be blank");
+        return Some((FaultCode::TooShort, "must not be blank".to_owned()));
     }
     if length < min {
         let detail = format!("has {length} characters, at least {min} are needed");
-        return at.refuse(FaultCode::TooShort, detail);
+        return Some((FaultCode::TooShort, detail));
     }
-    match text.chars().find(|c| c.is_control() && !allowed.contains(c)) {
-        Some(c) => at.refuse_with(
-            FaultCode::Syntax,
-            format!("holds the control character U+{:04X}", u32::from(c)),
-            "use printable characters",
-        ),
-        None => Some(text),
-    }
+    let control = text.chars().find(|c| c.is_control() && !allowed.contains(c))?;
+    let detail = format!("holds the control character U+{:04X}", u32::from(control));
+    Some((FaultCode::Syntax, detail))
 }

@@ -1,5 +1,6 @@
 //! Instants, zones, lengths of time, dates and periods.
 
+use std::fmt;
 use std::str::FromStr;
 
 use jiff::tz::TimeZoneDatabase;
@@ -76,7 +77,20 @@ pub struct Date(pub Day);
 
 impl Serialize for Date {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(&self.0.date())
+        to.collect_str(self)
+    }
+}
+impl fmt::Display for Date {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.date().fmt(f)
+    }
+}
+impl FromStr for Date {
+    type Err = TimeError;
+    fn from_str(text: &str) -> Result<Self, TimeError> {
+        // The library also takes 20261122 and times behind the date; one form is enough.
+        let date = text.parse().ok().filter(|_| text.len() == 10);
+        date.map(|date| Self(Day::of_date(date))).ok_or(TimeError::Syntax)
     }
 }
 impl Described for Date {
@@ -86,16 +100,7 @@ impl Described for Date {
 }
 impl Shape for Date {
     fn read(value: &Value, at: &mut Reader<'_>) -> Option<Self> {
-        let text = at.text(value)?;
-        let date = (text.len() == 10).then(|| jiff::civil::Date::from_str(text).ok()).flatten();
-        match date {
-            Some(date) => Some(Self(Day::of_date(date))),
-            None => at.refuse_with(
-                FaultCode::Syntax,
-                format!("{} is not a date", shown(text)),
-                "write it as 2026-11-22",
-            ),
-        }
+        at.parsed(value, "a date", "2026-11-22")
     }
 }
 
