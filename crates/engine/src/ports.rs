@@ -10,7 +10,9 @@ use std::sync::Arc;
 use domain::config::TenantConfig;
 use domain::decide::{Loaded, MarkWrite, Needs, UsageWrite};
 use domain::event::{ActionEvent, Record, RecordKind};
-use domain::id::{ActionCode, CohortId, EventId, IncentiveId, TenantId, UserId, UserRef};
+use domain::id::{
+    ActionCode, CohortId, EventId, IncentiveId, TenantId, UserId, UserRef, hash_parts,
+};
 use domain::incentive::{Completion, Incentive};
 use domain::state::UserState;
 use domain::time::Timestamp;
@@ -100,6 +102,8 @@ pub trait Bus: Send + Sync {
     fn take<'a>(&'a self, partition: i32, offset: i64, max: usize) -> PortFuture<'a, Vec<Record>>;
     /// Returns when there may be records at or after `offset`, at the latest after a second.
     fn ready<'a>(&'a self, partition: i32, offset: i64) -> PortFuture<'a, ()>;
+    /// First offset after the last record of a partition.
+    fn end<'a>(&'a self, partition: i32) -> PortFuture<'a, i64>;
     /// Publishes to `incentive-generated`, in order. When it returns, all are durable there.
     fn publish<'a>(&'a self, events: &'a [IncentiveEvent]) -> PortFuture<'a, ()>;
 }
@@ -113,6 +117,13 @@ pub struct IncentiveEvent {
     pub place: Place,
 }
 
+/// Who is told, inside this process, about each incentive that was published.
+pub trait Announce: Send + Sync {
+    /// Tells about incentives, in their order of publication, some perhaps more than once. Never
+    /// waits.
+    fn announce(&self, events: &[IncentiveEvent]);
+}
+
 /// A place in the dense order of publication of one source partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
@@ -120,6 +131,11 @@ pub struct Place {
     pub batch_seq: i64,
     /// Ordinal in the batch, dense from 0.
     pub ordinal: i32,
+}
+
+impl Place {
+    /// The place before the first of all.
+    pub const BEFORE_ALL: Self = Self { batch_seq: 0, ordinal: -1 };
 }
 
 // --------------------------------------------------------------------------------- the hot store
@@ -152,6 +168,37 @@ pub struct StateWrite {
     pub state: UserState,
     /// New attributes, when the batch changed them: a JSON object as text.
     pub attributes: Option<String>,
+    /// Append time of the user's first event in the batch: when a new user was first seen.
+    pub seen_at: Timestamp,
+}
+
+/// A record that cannot be decided, kept with its exact bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// UUIDv8, ordered by time of arrival and derived from the rest: writing one again is no change.
+    pub id: uuid::Uuid,
+    /// Whose, as far as it can be told.
+    pub tenant: Option<TenantId>,
+    /// Where it came from: `ingest`, or topic, partition and offset as `tenant-events:0@17`.
+    pub source: String,
+    /// A stable code: `UNREADABLE`, `ID_REUSED`.
+    pub reason: &'static str,
+    /// What is wrong with it, in plain words.
+    pub detail: String,
+    /// The exact bytes.
+    pub raw: Vec<u8>,
+    /// When it arrived.
+    pub received_at: Timestamp,
+}
+
+impl DeadLetter {
+    /// The id of a dead letter that arrived then and there.
+    pub fn id_of(received_at: Timestamp, source: &str, raw: &[u8]) -> uuid::Uuid {
+        let mut bytes = hash_parts(&[b"dead letter", source.as_bytes(), raw]);
+        let ms = u64::try_from(received_at.micros() / 1000).unwrap_or(0);
+        bytes[..6].copy_from_slice(&ms.to_be_bytes()[2..]);
+        uuid::Uuid::new_v8(bytes)
+    }
 }
 
 /// An event's outcome to write.
@@ -194,8 +241,10 @@ pub struct BatchCommit {
     pub incentives: Vec<Arc<Incentive>>,
     /// Steps and quests completed.
     pub completions: Vec<(TenantId, Completion)>,
-    /// Actions that may be new to their tenant.
+    /// Actions that may be new to their tenant, and when they were first seen.
     pub actions: Vec<(TenantId, ActionCode, Timestamp)>,
+    /// Records of the batch that cannot be decided.
+    pub dead_letters: Vec<DeadLetter>,
 }
 
 /// What became of a batch.
@@ -211,20 +260,42 @@ pub enum Committed {
 pub trait HotStore: Send + Sync {
     /// Takes a partition over: raises the epoch and tells where to go on.
     fn take_over<'a>(&'a self, partition: i32) -> PortFuture<'a, Position>;
-    /// Loads what a batch needs in one round trip.
-    fn load<'a>(&'a self, needs: &'a Needs) -> PortFuture<'a, Loaded>;
-    /// Writes a batch in one transaction. Errors of kind `Fenced` when the epoch is not ours.
+    /// Loads what a batch needs in one round trip, all of it as of one moment.
+    fn load<'a>(&'a self, needs: Arc<Needs>) -> PortFuture<'a, Loaded>;
+    /// Writes a batch in one transaction. A batch that was written before is not written again and
+    /// answers `Done`, so a commit whose answer was lost is simply repeated. Errors of kind
+    /// `Fenced` when the epoch is not ours.
     fn commit<'a>(&'a self, batch: Arc<BatchCommit>) -> PortFuture<'a, Committed>;
     /// Incentives after a place that are not yet published, in order.
-    fn unpublished<'a>(&'a self, partition: i32, after: Place, max: usize) -> PortFuture<'a, Vec<IncentiveEvent>>;
+    fn unpublished<'a>(
+        &'a self,
+        partition: i32,
+        after: Place,
+        max: usize,
+    ) -> PortFuture<'a, Vec<IncentiveEvent>>;
     /// Records the publication of incentives (`incentive_event_log`) and the relay's new place.
-    fn published<'a>(&'a self, partition: i32, events: Arc<Vec<(IncentiveId, UserId)>>, up_to: Place, at: Timestamp) -> PortFuture<'a, ()>;
+    fn published<'a>(
+        &'a self,
+        partition: i32,
+        events: Arc<Vec<(IncentiveId, UserId)>>,
+        up_to: Place,
+        at: Timestamp,
+    ) -> PortFuture<'a, ()>;
     /// A user's incentives with `seq` above `after`, ascending, at most `max`: what a client missed.
-    fn missed<'a>(&'a self, user: UserId, after: u64, max: usize) -> PortFuture<'a, Vec<Arc<Incentive>>>;
+    fn missed<'a>(
+        &'a self,
+        user: UserId,
+        after: u64,
+        max: usize,
+    ) -> PortFuture<'a, Vec<Arc<Incentive>>>;
     /// The `seq` of a user's last incentive.
     fn last_seq<'a>(&'a self, user: UserId) -> PortFuture<'a, u64>;
     /// Outcome of an event in its stored form, `None` while undecided or unknown.
-    fn outcome<'a>(&'a self, tenant: TenantId, event: &'a EventId) -> PortFuture<'a, Option<String>>;
+    fn outcome<'a>(
+        &'a self,
+        tenant: TenantId,
+        event: &'a EventId,
+    ) -> PortFuture<'a, Option<String>>;
 }
 
 // ----------------------------------------------------------------------------- the control plane
@@ -234,5 +305,10 @@ pub trait ControlPlane: Send + Sync {
     /// A tenant's configuration in force; `None` when there is no such tenant.
     fn config<'a>(&'a self, tenant: TenantId) -> PortFuture<'a, Option<TenantConfig>>;
     /// Recomputes a cohort as of a moment of the tenant's log and switches to the new membership.
-    fn refresh_cohort<'a>(&'a self, tenant: TenantId, cohort: CohortId, as_of: Timestamp) -> PortFuture<'a, ()>;
+    fn refresh_cohort<'a>(
+        &'a self,
+        tenant: TenantId,
+        cohort: CohortId,
+        as_of: Timestamp,
+    ) -> PortFuture<'a, ()>;
 }
