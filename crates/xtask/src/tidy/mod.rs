@@ -28,7 +28,7 @@ use crate::run::Failure;
 use tree::Tree;
 
 /// The names of all rules, as findings and exceptions write them.
-const RULES: [&str; 25] = [
+const RULES: [&str; 26] = [
     "architecture-length",
     "banned-name",
     "banned-word",
@@ -50,6 +50,7 @@ const RULES: [&str; 25] = [
     "sleep-in-test",
     "sql-case",
     "sql-place",
+    "sql-subset",
     "test-binary",
     "trailing-space",
     "unfinished",

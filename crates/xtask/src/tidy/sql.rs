@@ -40,6 +40,23 @@ const KEYWORDS: [&str; 28] = [
     "WHERE",
 ];
 
+/// What one of the two databases does not know, or knows otherwise: none of it in the control plane.
+const OUTSIDE_SUBSET: [&str; 13] = [
+    "any($",
+    "array[",
+    "ilike",
+    "now()",
+    "current_timestamp",
+    "for update",
+    "->",
+    "json_extract",
+    "jsonb",
+    " offset ",
+    "serial",
+    "insert or ",
+    "strftime",
+];
+
 /// Applies the rules of this module to a file.
 pub fn examine(file: &File, findings: &mut Vec<Finding>) {
     if file.path.ends_with(".sql") {
@@ -57,6 +74,9 @@ pub fn examine(file: &File, findings: &mut Vec<Finding>) {
             && begins.split_whitespace().nth(1).is_some();
         if is_loud && file.path.starts_with("crates/store/") {
             upper_case(file, line, first, findings);
+        }
+        if file.path.starts_with("crates/store/src/control/") && !rust.is_test(*at) {
+            subset(file, line, text, findings);
         }
         let may_hold_sql = ["store", "testkit", "xtask"]
             .iter()
@@ -76,13 +96,34 @@ fn upper_case(file: &File, line: usize, code: &str, findings: &mut Vec<Finding>)
     }
 }
 
+/// The text of a statement of the control plane must mean the same to both databases.
+fn subset(file: &File, line: usize, text: &str, findings: &mut Vec<Finding>) {
+    let text = text.to_ascii_lowercase();
+    if !is_statement(text.trim_start()) {
+        return;
+    }
+    if let Some(word) = OUTSIDE_SUBSET.iter().find(|word| text.contains(**word)) {
+        let say = format!(
+            "`{}` is outside the subset of docs/sql.md that both databases speak",
+            word.trim()
+        );
+        findings.push(Finding::new(&file.path, line, "sql-subset", say));
+    }
+    // `?` is a placeholder to SQLite alone; `$1` is one to both.
+    if text.contains('?') {
+        let say = "`?` is a placeholder to SQLite alone; write `$1`";
+        findings.push(Finding::new(&file.path, line, "sql-subset", say));
+    }
+}
+
 fn is_statement(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     let has = |start: &str, part: &str| text.starts_with(start) && text.contains(part);
-    has("select ", " from ")
-        || has("insert into ", " values")
-        || has("update ", " set ")
-        || has("delete from ", " where ")
+    has("select ", "from ")
+        || has("insert into ", "(")
+        || has("update ", "set ")
+        || has("delete from ", "where ")
+        || has("with ", " as (")
         || text.starts_with("create table ")
         || text.starts_with("pragma ")
 }

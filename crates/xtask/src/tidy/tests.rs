@@ -166,6 +166,22 @@ fn sql() {
 }
 
 #[test]
+fn the_control_plane_keeps_to_the_subset() {
+    let root = ("crates/store/src/lib.rs", "mod control;\nmod hot;\n");
+    let check = |folder: &str, statement: &str, expect: &[&str]| {
+        let path = format!("crates/store/src/{folder}/mod.rs");
+        let text = format!("const Q: &str = \"{statement}\";\n");
+        let expect: Vec<String> = expect.iter().map(|rule| format!("{path}:1 {rule}")).collect();
+        assert_eq!(found(&[root, (&path, &text)]), expect, "{statement}");
+    };
+    check("control", "select name from tenants where tenant_id = $1", &[]);
+    check("control", "select name from tenants where tenant_id = ?1", &["sql-subset"]);
+    check("control", "update limits set created_at = now() where tenant_id = $1", &["sql-subset"]);
+    check("control", "no campaign of that name -> create it", &[]);
+    check("hot", "select name from tenants where tenant_id = any($1)", &[]);
+}
+
+#[test]
 fn migrations_are_dense_and_the_same_in_both_databases() {
     let file = |path| (path, "create table a (b text);\n");
     let hot = file("crates/store/migrations/sqlite/0001_hot.sql");
