@@ -140,14 +140,20 @@ impl Faults {
         }
         self
     }
-    /// Takes over the faults of others.
+    /// Takes over the faults of others, and the number of those that they did not keep.
     pub fn merge(&mut self, others: Self) {
-        others.list.into_iter().for_each(|fault| self.push(fault));
+        self.extend(others.list);
         self.more += others.more;
     }
     /// Nothing wrong: the value. Otherwise the faults.
     pub fn or_ok<T>(self, value: T) -> Result<T, Self> {
         if self.is_empty() { Ok(value) } else { Err(self) }
+    }
+}
+
+impl Extend<Fault> for Faults {
+    fn extend<I: IntoIterator<Item = Fault>>(&mut self, faults: I) {
+        faults.into_iter().for_each(|fault| self.push(fault));
     }
 }
 

@@ -157,10 +157,12 @@ impl<'f> Reader<'f> {
         Some(Object { fields, at: self })
     }
     fn unknown_field(&mut self, name: &str, known: &[&str]) {
-        let hint = self.did_you_mean(name, known.iter().copied()).unwrap_or_else(|| match known {
-            [] => "no fields are known here".to_owned(),
-            _ => format!("known fields: {}", known.join(", ")),
-        });
+        let hint = match self.did_you_mean(name, known.iter().copied()) {
+            Some(hint) => hint,
+            None if known.is_empty() => "no fields are known here".to_owned(),
+            None if self.faults.is_full() => String::new(),
+            None => format!("known fields: {}", known.join(", ")),
+        };
         self.refuse_with::<()>(FaultCode::UnknownField, "is not a known field", hint);
     }
     /// Reads one field of an object without a look at the others: the one that says what the object

@@ -321,6 +321,10 @@ fn faults_of_a_part_move_under_its_place() {
             {"pointer": "/rule/when", "code": "EXPRESSION", "detail": "does not parse", "hint": null}
         ]),
     );
+    let mut many = Faults::default();
+    many.extend((0..60).map(|n| Fault::new(&format!("/{n}"), FaultCode::Required, "is required")));
+    faults.merge(many);
+    assert_eq!((faults.list().len(), faults.more()), (FAULTS_MAX, 11));
     let whole = Fault::new("", FaultCode::WrongType, "must be an object, not null");
     assert_eq!(whole.to_string(), "the document must be an object, not null");
 }
