@@ -27,7 +27,7 @@ macro_rules! choice {
         $(#[$($attr)*])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         $vis enum $name {
-            $($(#[$($word_attr)*])* $word,)+
+            $($(#[$($word_attr)*])* #[doc = concat!("\n\n`", $json, "` on the wire.")] $word,)+
         }
 
         impl $name {
