@@ -1,4 +1,8 @@
 //! What happens: ingestion, the worker's batch, the relay and the push hub. No SQL, no HTTP, no
 //! Kafka: those are adapters behind the ports in [`ports`].
 
+pub mod crash;
+pub mod ingest;
+pub mod metrics;
+pub mod policy;
 pub mod ports;

@@ -1,0 +1,120 @@
+//! What the event path counts and measures, by the names under which it is scraped.
+
+use domain::decide::{EventOutcome, Status};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+use crate::ports::Place;
+
+type Label = [(&'static str, &'static str); 1];
+
+/// Counters and histograms of the event path; clones share them.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    offered: Family<Label, Counter>,
+    events: Family<Label, Counter>,
+    decisions: Family<Label, Counter>,
+    incentives: Counter,
+    published: Counter,
+    dead_letters: Counter,
+    stale: Counter,
+    batch_events: Histogram,
+    decide_seconds: Histogram,
+    commit_seconds: Histogram,
+    decided_lag: Gauge,
+    relay_lag: Gauge,
+}
+
+impl Metrics {
+    /// Metrics under their names in a registry, each beginning with `incent_`.
+    pub fn registered(registry: &mut Registry) -> Self {
+        let metrics = Self::detached();
+        let r = registry.sub_registry_with_prefix("incent");
+        let m = metrics.clone();
+        r.register("events_offered", "Events offered for ingestion, by result", m.offered);
+        r.register("events_decided", "Events decided, by outcome", m.events);
+        r.register("decisions", "Campaigns considered for events, by reason", m.decisions);
+        r.register("incentives", "Incentives granted", m.incentives);
+        r.register("incentives_published", "Incentives published", m.published);
+        r.register("dead_letters", "Records that could not be decided", m.dead_letters);
+        r.register("batches_stale", "Batches decided again after a conflict", m.stale);
+        r.register("batch_events", "Events in a batch", m.batch_events);
+        let help = "Time to load and decide a batch, in seconds";
+        r.register("batch_decide_seconds", help, m.decide_seconds);
+        let help = "Time to commit a batch, in seconds";
+        r.register("batch_commit_seconds", help, m.commit_seconds);
+        r.register("decided_lag_records", "Records in the log, not yet decided", m.decided_lag);
+        r.register("relay_lag_batches", "Batches committed, not yet published", m.relay_lag);
+        metrics
+    }
+
+    /// Metrics that nobody scrapes.
+    pub fn detached() -> Self {
+        let seconds = || Histogram::new(exponential_buckets(0.000_25, 2.0, 16));
+        Self {
+            offered: Family::default(),
+            events: Family::default(),
+            decisions: Family::default(),
+            incentives: Counter::default(),
+            published: Counter::default(),
+            dead_letters: Counter::default(),
+            stale: Counter::default(),
+            batch_events: Histogram::new(exponential_buckets(1.0, 2.0, 13)),
+            decide_seconds: seconds(),
+            commit_seconds: seconds(),
+            decided_lag: Gauge::default(),
+            relay_lag: Gauge::default(),
+        }
+    }
+
+    pub(crate) fn offered(&self, result: &'static str) {
+        self.offered.get_or_create(&[("result", result)]).inc();
+    }
+
+    /// Counts a batch that is committed.
+    pub(crate) fn committed(&self, outcomes: &[EventOutcome], incentives: usize, dead: usize) {
+        self.batch_events.observe(outcomes.len() as f64);
+        self.incentives.inc_by(incentives as u64);
+        self.dead_letters.inc_by(dead as u64);
+        for outcome in outcomes {
+            self.events.get_or_create(&[("outcome", outcome.status.as_str())]).inc();
+            for considered in &outcome.considered {
+                self.decisions.get_or_create(&[("reason", considered.reason.as_str())]).inc();
+            }
+        }
+    }
+
+    pub(crate) fn stale(&self) {
+        self.stale.inc();
+    }
+
+    pub(crate) fn batch_seconds(&self, decide: f64, commit: f64) {
+        self.decide_seconds.observe(decide);
+        self.commit_seconds.observe(commit);
+    }
+
+    pub(crate) fn decided_lag(&self, end: i64, decided: i64) {
+        self.decided_lag.set(end.saturating_sub(decided));
+    }
+
+    pub(crate) fn published(&self, incentives: usize) {
+        self.published.inc_by(incentives as u64);
+    }
+
+    pub(crate) fn relay_lag(&self, committed_batch: i64, published: Place) {
+        self.relay_lag.set(committed_batch.saturating_sub(published.batch_seq).max(0));
+    }
+
+    /// Events decided so far with this outcome.
+    pub fn events_decided(&self, status: Status) -> u64 {
+        self.events.get_or_create(&[("outcome", status.as_str())]).get()
+    }
+
+    /// Incentives granted so far.
+    pub fn incentives_granted(&self) -> u64 {
+        self.incentives.get()
+    }
+}
