@@ -7,6 +7,7 @@
 pub mod config;
 pub mod decide;
 pub mod event;
+pub mod expr;
 pub mod id;
 pub mod incentive;
 pub mod limit;
