@@ -17,6 +17,8 @@ pub enum Failure {
     NoWorkspace,
     /// `tidy` found something: how many.
     Untidy(usize),
+    /// Some files are not formatted.
+    Unformatted,
     /// A program that ended with an error, as it would be typed.
     Step(String),
     /// Some tests failed, or none ran at all.
@@ -58,6 +60,9 @@ impl fmt::Display for Failure {
             Self::NoWorkspace => f.write_str("run it inside the project's folder"),
             Self::Untidy(1) => f.write_str("1 thing to tidy, listed above"),
             Self::Untidy(n) => write!(f, "{n} things to tidy, listed above"),
+            Self::Unformatted => {
+                f.write_str("the files above are not formatted; run `cargo x fmt`")
+            }
             Self::Step(command) => write!(f, "`{command}` failed; its own words are above"),
             Self::Tests(why) => write!(f, "tests: {why}"),
             Self::Schemas(files) => {
@@ -104,9 +109,13 @@ pub fn format(root: &Path) -> Result<(), Failure> {
     program(root, &["cargo", "fmt", "--all"])
 }
 
-/// Says what is not formatted.
+/// Names the files that are not formatted.
 pub fn format_check(root: &Path) -> Result<(), Failure> {
-    program(root, &["cargo", "fmt", "--all", "--check"])
+    let command = "cargo fmt --all -- --check --files-with-diff";
+    program(root, &command.split(' ').collect::<Vec<_>>()).map_err(|failure| match failure {
+        Failure::Step(_) => Failure::Unformatted,
+        other => other,
+    })
 }
 
 fn clippy(root: &Path) -> Result<(), Failure> {

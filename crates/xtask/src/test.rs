@@ -104,6 +104,6 @@ impl std::fmt::Display for Sum {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { programs, passed, failed, ignored, .. } = self;
         write!(f, "sum: {passed} passed; {failed} failed; {ignored} ignored; ")?;
-        write!(f, "{programs} test programs")
+        write!(f, "{programs} test program{}", if *programs == 1 { "" } else { "s" })
     }
 }

@@ -273,6 +273,21 @@ fn layers_and_owners() {
 }
 
 #[test]
+fn a_tree_without_git_is_walked() {
+    let root = std::env::temp_dir().join(format!("xtask-tree-{}", std::process::id()));
+    for path in ["Cargo.toml", "docs/a.md", "docs/adr/b.md", "target/debug/c.md"] {
+        let path = root.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, "text\n").unwrap();
+    }
+    let tree = Tree::read(&root).unwrap();
+    std::fs::remove_dir_all(&root).unwrap();
+    let paths: Vec<&str> = tree.files.iter().map(|file| file.path.as_str()).collect();
+    assert_eq!(paths, ["Cargo.toml", "docs/a.md", "docs/adr/b.md"]);
+    assert!(tree.has("docs/adr/") && tree.has("docs") && !tree.has("doc") && !tree.has("target"));
+}
+
+#[test]
 fn the_scanner_tells_code_from_words() {
     let text =
         "let a = 'x'; let b: &'a str = r#\"un\"safe\"#; /* c /* d */ e */ f(\"g\\\"h\"); // i\n";

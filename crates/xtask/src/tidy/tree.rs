@@ -35,17 +35,17 @@ pub struct Exception {
 }
 
 impl Tree {
-    /// Reads the files that git tracks or would track. Errors: git or a file cannot be read.
+    /// Reads the files that git tracks or would track; in a tree without git, all files but those
+    /// of the build. Errors: git or a file cannot be read.
     pub fn read(root: &Path) -> Result<Self, Failure> {
-        let list = "git ls-files -z --cached --others --exclude-standard";
-        let list = answer(root, &list.split(' ').collect::<Vec<_>>())?;
+        let paths = if root.join(".git").exists() { tracked(root)? } else { walked(root)? };
         let mut pairs = Vec::new();
-        for path in list.split_terminator('\0') {
-            let full = root.join(path);
+        for path in paths {
+            let full = root.join(&path);
             // A file deleted but not yet committed is still listed.
             if full.is_file() {
                 let bytes = std::fs::read(&full).map_err(|source| Failure::io(&full, source))?;
-                pairs.push((path.to_owned(), bytes));
+                pairs.push((path, bytes));
             }
         }
         Ok(Self::new(pairs))
@@ -118,6 +118,36 @@ impl File {
         }
         found
     }
+}
+
+fn tracked(root: &Path) -> Result<Vec<String>, Failure> {
+    // A checkout may belong to another account than the one that runs the checks; reading its
+    // list of files is no risk.
+    let list = "git -c safe.directory=* ls-files -z --cached --others --exclude-standard";
+    let list = answer(root, &list.split(' ').collect::<Vec<_>>())?;
+    Ok(list.split_terminator('\0').map(str::to_owned).collect())
+}
+
+fn walked(root: &Path) -> Result<Vec<String>, Failure> {
+    const BUILD: [&str; 2] = ["target", "incent-data"];
+    let (mut folders, mut files) = (vec![String::new()], Vec::new());
+    while let Some(folder) = folders.pop() {
+        let full = root.join(&folder);
+        let entries = std::fs::read_dir(&full).map_err(|source| Failure::io(&full, source))?;
+        for entry in entries {
+            let entry = entry.map_err(|source| Failure::io(&full, source))?;
+            let path = format!("{folder}{}", entry.file_name().to_string_lossy());
+            // Links are not followed: a loop would never end.
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() && !BUILD.contains(&path.as_str()) => {
+                    folders.push(format!("{path}/"));
+                }
+                Ok(kind) if kind.is_file() => files.push(path),
+                _ => {}
+            }
+        }
+    }
+    Ok(files)
 }
 
 /// Test code lives in `tests/` folders, in files named `tests.rs`, and in the crate of test tools.
