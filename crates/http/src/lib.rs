@@ -1,1 +1,26 @@
-//! x
+//! The REST API and push.
+//!
+//! [`routes`] is the table of all operations, each with who may call it; [`router()`] makes an axum
+//! router of it and [`serve()`] serves it. A request's way through the checks is written down in
+//! [`dispatch`], in order. Each operation is one file under [`api`].
+
+pub mod api;
+pub mod app;
+pub mod auth;
+pub mod call;
+pub mod dispatch;
+pub mod metrics;
+mod openapi;
+pub mod problem;
+pub mod route;
+mod router;
+pub mod routes;
+mod serve;
+#[cfg(test)]
+mod testing;
+
+pub use app::{App, Config, Parts, Probe, Rate};
+pub use metrics::Metrics;
+pub use openapi::{Operation, openapi};
+pub use router::router;
+pub use serve::serve;

@@ -1,0 +1,120 @@
+//! What the server needs to serve.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::ports::{Clock, IdGen};
+use prometheus_client::registry::Registry;
+
+use crate::metrics::Metrics;
+
+/// A part of the platform that must be up before this process takes requests.
+pub struct Probe {
+    /// Its name: `store`, `calculator`.
+    pub name: &'static str,
+    /// `Err` says what is wrong, in plain words.
+    pub check: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
+}
+
+/// All that handlers use. Made once by the binary (or a test) and shared by [`App`].
+pub struct Parts {
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Makes ids and secrets.
+    pub ids: Arc<dyn IdGen>,
+    /// What `/readyz` asks.
+    pub probes: Vec<Probe>,
+    /// Counters of this crate, see [`Metrics::register`].
+    pub metrics: Metrics,
+    /// What `/metrics` shows.
+    pub registry: Arc<Registry>,
+    /// Settings.
+    pub config: Config,
+}
+
+/// Settings of the HTTP server.
+#[derive(Clone)]
+pub struct Config {
+    /// The platform admin's bearer token; `None` = nobody is the platform admin.
+    pub admin_token: Option<Arc<str>>,
+    /// Secret of this installation: seals page tokens. The same on every machine that serves it.
+    pub server_key: [u8; 32],
+    /// Development mode: the keys of a tenant's issuer may be fetched from this machine, by http.
+    pub dev: bool,
+    /// Requests a second that one credential may make, and how many at once after a pause.
+    pub rate: Rate,
+    /// Requests that may be in progress at the same time; more are answered 503.
+    pub in_flight_max: usize,
+    /// Open connections; more wait to be accepted.
+    pub connections_max: usize,
+    /// How long the headers of a request may take to arrive.
+    pub header_timeout: Duration,
+    /// How long its body may take.
+    pub body_timeout: Duration,
+}
+
+/// How many requests are taken, as a token bucket.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rate {
+    /// Refill a second.
+    pub per_second: u32,
+    /// Size of the bucket.
+    pub burst: u32,
+}
+
+impl Config {
+    /// Settings that suit a small server.
+    pub fn new(server_key: [u8; 32]) -> Self {
+        Self {
+            admin_token: None,
+            server_key,
+            dev: false,
+            rate: Rate { per_second: 2_000, burst: 10_000 },
+            in_flight_max: 4_096,
+            connections_max: 20_000,
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The token and the key are secrets.
+        f.debug_struct("Config")
+            .field("dev", &self.dev)
+            .field("rate", &self.rate)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A handle to the server's parts; clones share them.
+#[derive(Clone)]
+pub struct App(Arc<Shared>);
+
+/// The parts and what the server keeps while it runs.
+pub struct Shared {
+    parts: Parts,
+    pub(crate) rate: crate::dispatch::RateLimiter,
+    pub(crate) in_flight: Arc<tokio::sync::Semaphore>,
+}
+
+impl App {
+    /// A server of these parts.
+    pub fn new(parts: Parts) -> Self {
+        let rate = crate::dispatch::RateLimiter::new(parts.config.rate);
+        let in_flight = Arc::new(tokio::sync::Semaphore::new(parts.config.in_flight_max));
+        Self(Arc::new(Shared { parts, rate, in_flight }))
+    }
+    /// What it keeps while it runs.
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl std::ops::Deref for App {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.0.parts
+    }
+}
