@@ -2,6 +2,7 @@
 //! Kafka: those are adapters behind the ports in [`ports`].
 
 pub mod crash;
+pub mod hub;
 pub mod ingest;
 pub mod metrics;
 pub mod policy;

@@ -1,0 +1,163 @@
+//! The frames as clients see them. A frame is written once per dialect and shared by all devices
+//! and connections that it goes to.
+
+use std::fmt::Write as _;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use domain::id::{CampaignId, UserId};
+use domain::incentive::Incentive;
+use domain::time::{SECOND_US, Timestamp};
+use rust_decimal::Decimal;
+
+/// How a client wants to be spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// The notification alone, as every client understands it.
+    Plain,
+    /// Subprotocol `incent.v1`: with `seq`, event, kind and coupon code, and with progress.
+    V1,
+}
+
+/// An incentive on its way to clients.
+#[derive(Debug)]
+pub struct Frame {
+    incentive: Arc<Incentive>,
+    plain: OnceLock<Bytes>,
+    v1: OnceLock<Bytes>,
+}
+
+impl Frame {
+    /// The frame of an incentive.
+    pub fn new(incentive: Arc<Incentive>) -> Self {
+        Self { incentive, plain: OnceLock::new(), v1: OnceLock::new() }
+    }
+    /// The incentive's `seq`.
+    pub fn seq(&self) -> u64 {
+        self.incentive.seq
+    }
+    /// The incentive.
+    pub fn incentive(&self) -> &Arc<Incentive> {
+        &self.incentive
+    }
+    /// Its text, UTF-8. Written at the first call, shared by the later ones.
+    pub fn text(&self, dialect: Dialect) -> Bytes {
+        let (cell, text): (_, fn(&Incentive) -> String) = match dialect {
+            Dialect::Plain => (&self.plain, plain),
+            Dialect::V1 => (&self.v1, v1),
+        };
+        cell.get_or_init(|| Bytes::from(text(&self.incentive))).clone()
+    }
+    /// An upper bound of its length in bytes, known before it is written.
+    pub fn weight(&self) -> usize {
+        let incentive = &*self.incentive;
+        let coupon = incentive.coupon_code.as_ref().map_or(0, String::len);
+        // The fixed part of a V1 frame is 330 bytes at most; a character may need six (\u0000).
+        340 + 6 * (incentive.currency.len() + coupon + incentive.event_id.as_str().len())
+    }
+}
+
+/// The frame that every client gets: fields and their order are a promise.
+fn plain(incentive: &Incentive) -> String {
+    let whole = incentive.issued_at.micros() / SECOND_US * SECOND_US;
+    let mut text = notification(incentive, Timestamp::from_stored(whole));
+    text.push('}');
+    text
+}
+
+fn v1(incentive: &Incentive) -> String {
+    let mut text = notification(incentive, incentive.issued_at);
+    // Writing to a String does not fail, here and below.
+    _ = write!(text, r#","seq":{},"eventId":"#, incentive.seq);
+    quote(incentive.event_id.as_str(), &mut text);
+    _ = write!(text, r#","kind":"{}""#, incentive.kind.as_str());
+    if let Some(code) = &incentive.coupon_code {
+        text.push_str(r#","couponCode":"#);
+        quote(code, &mut text);
+    }
+    text.push('}');
+    text
+}
+
+fn notification(incentive: &Incentive, issued_at: Timestamp) -> String {
+    let mut text = String::with_capacity(384);
+    _ = write!(
+        text,
+        r#"{{"type":"INCENTIVE_NOTIFICATION","incentiveId":"{}","campaignId":"{}","#,
+        incentive.id, incentive.campaign
+    );
+    text.push_str(r#""reward":{"currency":"#);
+    quote(&incentive.currency, &mut text);
+    // A decimal's digits are a JSON number; without trailing zeros, as 50 and not 50.00.
+    _ = write!(
+        text,
+        r#","amount":{}}},"issuedAt":"{issued_at}""#,
+        incentive.amount.normalize()
+    );
+    text
+}
+
+/// Progress of a user in one quest. It has no `seq`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QuestProgress {
+    /// Whose.
+    pub user: UserId,
+    /// In which quest.
+    pub campaign: CampaignId,
+    /// In which of its cycles, from 1.
+    pub cycle: u32,
+    /// The steps that have any progress.
+    pub steps: Vec<StepProgress>,
+}
+
+/// Progress in one step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepProgress {
+    /// The step's id.
+    pub step: String,
+    /// Events counted, or the sum so far.
+    pub value: Decimal,
+    /// True when its goal is reached.
+    pub is_done: bool,
+}
+
+impl QuestProgress {
+    /// Its frame, for clients of `incent.v1`.
+    pub fn text(&self) -> String {
+        let mut text = String::with_capacity(128 + 64 * self.steps.len());
+        _ = write!(
+            text,
+            r#"{{"type":"PROGRESS","campaignId":"{}","cycle":{},"steps":["#,
+            self.campaign, self.cycle
+        );
+        for (n, step) in self.steps.iter().enumerate() {
+            text.push_str(if n == 0 { r#"{"step":"# } else { r#",{"step":"# });
+            quote(&step.step, &mut text);
+            _ = write!(text, r#","value":{},"done":{}}}"#, step.value.normalize(), step.is_done);
+        }
+        text.push_str("]}");
+        text
+    }
+    /// An upper bound of its length in bytes, known before it is written.
+    pub fn weight(&self) -> usize {
+        128 + self.steps.iter().map(|step| 64 + 6 * step.step.len()).sum::<usize>()
+    }
+}
+
+/// Writes a JSON string.
+fn quote(text: &str, out: &mut String) {
+    let plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
+    out.push('"');
+    if text.bytes().all(plain) {
+        out.push_str(text);
+    } else {
+        for c in text.chars() {
+            match c {
+                '"' | '\\' => out.extend(['\\', c]),
+                c if u32::from(c) < 0x20 => _ = write!(out, "\\u{:04x}", u32::from(c)),
+                c => out.push(c),
+            }
+        }
+    }
+    out.push('"');
+}

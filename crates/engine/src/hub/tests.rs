@@ -1,0 +1,543 @@
+//! The hub against a store in memory.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::task::{Context, Poll, Waker};
+
+use domain::id::{CampaignId, EventId, IncentiveId, UserRef, user_id};
+use domain::incentive::RewardType;
+use domain::limit::LimitUse;
+use domain::time::Timestamp;
+use rust_decimal::Decimal;
+use uuid::Uuid;
+
+use super::*;
+use crate::ports::{Place, PortError, PortErrorKind};
+
+const TENANT: TenantId = TenantId(Uuid::from_u128(1));
+
+fn user(name: &str) -> (UserId, UserRef) {
+    let user_ref = UserRef::new(name).unwrap();
+    (user_id(TENANT, &user_ref), user_ref)
+}
+
+fn incentive(name: &str, seq: u64) -> Incentive {
+    let (user, user_ref) = user(name);
+    Incentive {
+        id: IncentiveId(Uuid::from_u128(0x1000 + u128::from(seq))),
+        tenant: TENANT,
+        user,
+        user_ref,
+        campaign: CampaignId(Uuid::from_u128(7)),
+        campaign_version: 1,
+        event_id: EventId::new(&format!("e-{seq}")).unwrap(),
+        kind: RewardType::Points,
+        currency: "POINTS".into(),
+        amount: Decimal::from(50),
+        coupon_code: None,
+        issued_at: "2025-06-27T12:34:56Z".parse().unwrap(),
+        seq,
+        limits: LimitUse::default(),
+        budgets: Vec::new(),
+    }
+}
+
+/// What was committed, by user. It may fail, and its reads may take a few turns.
+#[derive(Default)]
+struct Ledger {
+    rows: Mutex<BTreeMap<(UserId, u64), Arc<Incentive>>>,
+    is_down: AtomicBool,
+    turns: AtomicUsize,
+    reads: AtomicUsize,
+}
+
+impl Ledger {
+    fn commit(&self, name: &str, seq: u64) -> IncentiveEvent {
+        let incentive = Arc::new(incentive(name, seq));
+        lock(&self.rows).insert((incentive.user, seq), incentive.clone());
+        let ordinal = i32::try_from(seq).unwrap();
+        IncentiveEvent { incentive, place: Place { batch_seq: 1, ordinal } }
+    }
+    fn purge(&self, up_to: u64) {
+        lock(&self.rows).retain(|(_, seq), _| *seq > up_to);
+    }
+    async fn turn(&self) -> Result<(), PortError> {
+        for _ in 0..self.turns.load(Ordering::Relaxed) {
+            tokio::task::yield_now().await;
+        }
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        if self.is_down.load(Ordering::Relaxed) {
+            return Err(PortError { kind: PortErrorKind::Unavailable, message: "down".into() });
+        }
+        Ok(())
+    }
+}
+
+impl Inbox for Arc<Ledger> {
+    fn missed<'a>(
+        &'a self,
+        user: UserId,
+        after: u64,
+        max: usize,
+    ) -> PortFuture<'a, Vec<Arc<Incentive>>> {
+        Box::pin(async move {
+            self.turn().await?;
+            let rows = lock(&self.rows);
+            let range = rows.range((user, after + 1)..=(user, u64::MAX));
+            Ok(range.take(max).map(|(_, one)| one.clone()).collect())
+        })
+    }
+    fn last_seq<'a>(&'a self, user: UserId) -> PortFuture<'a, u64> {
+        Box::pin(async move {
+            self.turn().await?;
+            let rows = lock(&self.rows);
+            Ok(rows.range((user, 0)..=(user, u64::MAX)).next_back().map_or(0, |((_, seq), _)| *seq))
+        })
+    }
+}
+
+fn hub() -> (Arc<Hub>, Arc<Ledger>) {
+    let ledger = Arc::new(Ledger::default());
+    let settings = HubSettings { devices_per_user: 3, sessions: 8, page: 4, reads: 2 };
+    (Hub::new(ledger.clone(), settings), ledger)
+}
+
+async fn live(hub: &Arc<Hub>, name: &str, capacity: Capacity) -> Session {
+    let mut session = hub.subscribe(TENANT, user(name).0, capacity).unwrap();
+    session.start().await.unwrap();
+    session.release();
+    session
+}
+
+/// What a session has to give, without waiting: the numbers given out, and its end.
+async fn drain(session: &mut Session) -> (Vec<u64>, Option<End>) {
+    let mut seen = Vec::new();
+    loop {
+        // Enough turns for the slowest read of these tests.
+        let mut ready = Poll::Pending;
+        for _ in 0..40 {
+            let mut wait = std::pin::pin!(session.ready());
+            ready = wait.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            if ready.is_ready() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        match ready {
+            Poll::Pending => return (seen, None),
+            Poll::Ready(Err(end)) => return (seen, Some(end)),
+            Poll::Ready(Ok(())) => {}
+        }
+        while let Some(delivery) = session.next_ready() {
+            match delivery {
+                Delivery::Incentive(frame) => seen.push(frame.seq()),
+                Delivery::Hole { from, to } => panic!("hole from {from} to {to}"),
+                Delivery::Progress(_) => {}
+            }
+        }
+    }
+}
+
+#[test]
+fn the_plain_frame_is_what_was_promised() {
+    let mut one = incentive("u1", 3);
+    one.id = IncentiveId("0197b2d6-0000-8000-8000-000000000001".parse().unwrap());
+    one.campaign = CampaignId("0197b2d6-0000-7000-8000-000000000002".parse().unwrap());
+    let start = concat!(
+        r#"{"type":"INCENTIVE_NOTIFICATION","incentiveId":"0197b2d6-0000-8000-8000-000000000001","#,
+        r#""campaignId":"0197b2d6-0000-7000-8000-000000000002","reward":{"currency":"POINTS","#,
+        r#""amount":"#
+    );
+    for (amount, number) in [
+        ("50", "50"),
+        ("50.00", "50"),
+        ("42.10", "42.1"),
+        ("0.000001", "0.000001"),
+        ("79228162514264337593543950335", "79228162514264337593543950335"),
+        ("1000000", "1000000"),
+    ] {
+        one.amount = amount.parse().unwrap();
+        let text = Frame::new(Arc::new(one.clone())).text(Dialect::Plain);
+        let expected = format!(r#"{start}{number}}},"issuedAt":"2025-06-27T12:34:56Z"}}"#);
+        assert_eq!(std::str::from_utf8(&text).unwrap(), expected);
+    }
+}
+
+#[test]
+fn the_v1_frame_says_more() {
+    let mut one = incentive("u1", 3);
+    one.kind = RewardType::Coupon;
+    one.coupon_code = Some("SAVE-\"10\"".into());
+    one.event_id = EventId::new("o-47\\11 é").unwrap();
+    one.issued_at = "2025-06-27T12:34:56.789Z".parse().unwrap();
+    let frame = Frame::new(Arc::new(one));
+    let text = frame.text(Dialect::V1);
+    let text = std::str::from_utf8(&text).unwrap();
+    let tail = concat!(
+        r#","issuedAt":"2025-06-27T12:34:56.789Z","seq":3,"eventId":"o-47\\11 é","kind":"COUPON","#,
+        r#""couponCode":"SAVE-\"10\""}"#
+    );
+    assert!(text.ends_with(tail), "{text}");
+    serde_json::from_str::<serde_json::Value>(text).unwrap();
+    // The plain one keeps to whole seconds, as in its promise.
+    assert!(frame.text(Dialect::Plain).ends_with(br#""issuedAt":"2025-06-27T12:34:56Z"}"#));
+}
+
+#[test]
+fn a_frame_is_never_longer_than_its_weight() {
+    let mut one = incentive("u1", u64::MAX);
+    one.amount = Decimal::from_str_exact("0.0000000000000000000000000001").unwrap();
+    one.issued_at = "9999-12-30T23:59:59.999999Z".parse().unwrap();
+    one.kind = RewardType::Cashback;
+    one.event_id = EventId::new(&"\"".repeat(128)).unwrap();
+    one.coupon_code = Some("\u{1}".repeat(64));
+    one.currency = "\\".repeat(32);
+    for one in [one, incentive("u1", 1)] {
+        let frame = Frame::new(Arc::new(one));
+        for dialect in [Dialect::Plain, Dialect::V1] {
+            assert!(frame.text(dialect).len() <= frame.weight());
+        }
+    }
+}
+
+#[test]
+fn progress_has_its_frame() {
+    let progress = QuestProgress {
+        user: user("u1").0,
+        campaign: CampaignId(Uuid::from_u128(7)),
+        cycle: 2,
+        steps: vec![
+            StepProgress { step: "buy".into(), value: Decimal::from(3), is_done: true },
+            StepProgress { step: "spend".into(), value: Decimal::new(1050, 2), is_done: false },
+        ],
+    };
+    let text = progress.text();
+    assert_eq!(
+        text,
+        concat!(
+            r#"{"type":"PROGRESS","campaignId":"00000000-0000-0000-0000-000000000007","cycle":2,"#,
+            r#""steps":[{"step":"buy","value":3,"done":true},"#,
+            r#"{"step":"spend","value":10.5,"done":false}]}"#
+        )
+    );
+    assert!(text.len() <= progress.weight());
+}
+
+#[tokio::test]
+async fn only_the_users_own_sessions_hear() {
+    let (hub, ledger) = hub();
+    let mut first = live(&hub, "u1", Capacity::default()).await;
+    let mut second = live(&hub, "u1", Capacity::default()).await;
+    let mut other = live(&hub, "u2", Capacity::default()).await;
+    hub.announce(&[ledger.commit("u1", 1), ledger.commit("u3", 1), ledger.commit("u1", 2)]);
+    assert_eq!(drain(&mut first).await, (vec![1, 2], None));
+    assert_eq!(drain(&mut second).await, (vec![1, 2], None));
+    assert_eq!(drain(&mut other).await, (vec![], None));
+}
+
+#[tokio::test]
+async fn devices_share_the_written_frame() {
+    let (hub, ledger) = hub();
+    let mut sessions =
+        [live(&hub, "u1", Capacity::default()).await, live(&hub, "u1", Capacity::default()).await];
+    hub.announce(&[ledger.commit("u1", 1)]);
+    let mut texts = Vec::new();
+    for session in &mut sessions {
+        session.ready().await.unwrap();
+        let Some(Delivery::Incentive(frame)) = session.next_ready() else { panic!("nothing") };
+        texts.push(frame.text(Dialect::V1));
+    }
+    assert_eq!(texts[0].as_ptr(), texts[1].as_ptr());
+}
+
+#[tokio::test]
+async fn a_session_wakes_up() {
+    let (hub, ledger) = hub();
+    let mut session = live(&hub, "u1", Capacity::default()).await;
+    let waiting = tokio::spawn(async move { session.ready().await.map(|()| session) });
+    tokio::task::yield_now().await;
+    hub.announce(&[ledger.commit("u1", 1)]);
+    let mut session = waiting.await.unwrap().unwrap();
+    assert_eq!(drain(&mut session).await.0, [1]);
+}
+
+/// Announcements lost, repeated, late and in bursts, reads of any slowness, queues of any size,
+/// resumes at any moment: each `seq` once and in order.
+#[tokio::test]
+async fn nothing_twice_nothing_lost_whatever_happens() {
+    for seed in 0..300 {
+        let mut random = Random(seed);
+        let (hub, ledger) = hub();
+        let before = random.below(12);
+        for seq in 1..=before {
+            ledger.commit("u1", seq);
+        }
+        let capacity = Capacity { frames: 1 + random.size(6), bytes: 400 + random.size(4000) };
+        let mut session = live(&hub, "u1", capacity).await;
+        let mut seen = before;
+        let mut late = Vec::new();
+        let last = before + 40;
+        for seq in before + 1..=last {
+            ledger.turns.store(random.size(4), Ordering::Relaxed);
+            let event = ledger.commit("u1", seq);
+            match random.below(8) {
+                0 => late.push(event),
+                1 => hub.announce(&[event.clone(), event]),
+                2 => {}
+                _ => hub.announce(&[event]),
+            }
+            if random.below(4) == 0 {
+                hub.announce(&std::mem::take(&mut late));
+            }
+            if random.below(10) == 0 {
+                let after = random.below(seen + 1);
+                assert_eq!(session.resume(after).await, Ok(Resumed { after, last: seq }));
+                seen = after;
+            }
+            if random.below(2) == 0 {
+                for got in drain(&mut session).await.0 {
+                    assert_eq!(got, seen + 1, "seed {seed}");
+                    seen = got;
+                }
+            }
+        }
+        // The last announcement comes, so that nothing may be missing in the end.
+        let end = ledger.commit("u1", last + 1);
+        hub.announce(&[end]);
+        for got in drain(&mut session).await.0 {
+            assert_eq!(got, seen + 1, "seed {seed}");
+            seen = got;
+        }
+        assert_eq!(seen, last + 1, "seed {seed}");
+    }
+}
+
+/// xorshift: the same numbers on every machine.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut x = self.0;
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (x ^ (x >> 31)) % bound
+    }
+    fn size(&mut self, bound: u64) -> usize {
+        usize::try_from(self.below(bound)).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_frozen_reader_costs_no_more_than_its_bound() {
+    let (hub, ledger) = hub();
+    let capacity = Capacity { frames: 5, bytes: 100_000 };
+    let mut frozen = live(&hub, "u1", capacity).await;
+    let mut other = live(&hub, "u1", Capacity { frames: 2000, bytes: 1 << 20 }).await;
+    let events: Vec<_> = (1..=1000).map(|seq| ledger.commit("u1", seq)).collect();
+    let weak = Arc::downgrade(&events[0].incentive);
+    hub.announce(&events);
+    assert_eq!(hub.metrics().lagging.get(), 1);
+    assert_eq!(drain(&mut other).await.0, (1..=1000).collect::<Vec<_>>());
+    ledger.purge(0);
+    drop(events);
+    lock(&ledger.rows).remove(&(user("u1").0, 1));
+    assert!(weak.upgrade().is_none(), "the dropped queue still holds frames");
+    ledger.commit("u1", 1);
+    assert_eq!(drain(&mut frozen).await.0, (1..=1000).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn bytes_are_bounded_as_well() {
+    let (hub, ledger) = hub();
+    let weight = Frame::new(Arc::new(incentive("u1", 1))).weight();
+    let mut session = live(&hub, "u1", Capacity { frames: 100, bytes: 2 * weight }).await;
+    hub.announce(&[ledger.commit("u1", 1), ledger.commit("u1", 2)]);
+    assert_eq!(hub.metrics().lagging.get(), 0);
+    hub.announce(&[ledger.commit("u1", 3)]);
+    assert_eq!(hub.metrics().lagging.get(), 1);
+    assert_eq!(drain(&mut session).await.0, [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn what_the_store_no_longer_has_is_named() {
+    let (hub, ledger) = hub();
+    for seq in 1..=10 {
+        ledger.commit("u1", seq);
+    }
+    ledger.purge(6);
+    let mut session = live(&hub, "u1", Capacity::default()).await;
+    assert_eq!(session.resume(2).await, Ok(Resumed { after: 2, last: 10 }));
+    session.ready().await.unwrap();
+    let first = session.next_ready();
+    assert!(matches!(first, Some(Delivery::Hole { from: 3, to: 6 })), "{first:?}");
+    assert_eq!(drain(&mut session).await.0, [7, 8, 9, 10]);
+    // A hole right before a live one: nothing was kept at all.
+    session.resume(8).await.unwrap();
+    let event = ledger.commit("u1", 11);
+    ledger.purge(11);
+    hub.announce(&[event]);
+    session.ready().await.unwrap();
+    let hole = session.next_ready();
+    assert!(matches!(hole, Some(Delivery::Hole { from: 9, to: 10 })), "{hole:?}");
+    assert_eq!(drain(&mut session).await.0, [11]);
+}
+
+#[tokio::test]
+async fn a_client_ahead_of_the_store_is_told() {
+    let (hub, ledger) = hub();
+    ledger.commit("u1", 1);
+    let mut session = live(&hub, "u1", Capacity::default()).await;
+    assert_eq!(session.resume(99).await, Ok(Resumed { after: 1, last: 1 }));
+    hub.announce(&[ledger.commit("u1", 2)]);
+    assert_eq!(drain(&mut session).await.0, [2]);
+}
+
+#[tokio::test]
+async fn a_held_session_keeps_what_comes() {
+    let (hub, ledger) = hub();
+    let mut session = hub.subscribe(TENANT, user("u1").0, Capacity::default()).unwrap();
+    assert_eq!(session.start().await, Ok(0));
+    hub.announce(&[ledger.commit("u1", 1)]);
+    assert!(session.is_held());
+    assert_eq!(drain(&mut session).await, (vec![], None));
+    session.release();
+    assert_eq!(drain(&mut session).await, (vec![1], None));
+    let mut held = hub.subscribe(TENANT, user("u1").0, Capacity::default()).unwrap();
+    hub.revoke_user(user("u1").0);
+    assert_eq!(held.ready().await, Err(End::Revoked));
+}
+
+#[tokio::test]
+async fn one_device_too_many_ends_the_oldest() {
+    let (hub, _) = hub();
+    let mut sessions = Vec::new();
+    for _ in 0..4 {
+        sessions.push(live(&hub, "u1", Capacity::default()).await);
+    }
+    assert_eq!(drain(&mut sessions[0]).await.1, Some(End::TooManyDevices));
+    assert_eq!(drain(&mut sessions[1]).await.1, None);
+    let ids = |hub: &Hub| hub.presence(user("u1").0).iter().map(|p| p.session).collect::<Vec<_>>();
+    assert_eq!(ids(&hub), [2, 3, 4]);
+    sessions.remove(0);
+    assert_eq!(ids(&hub), [2, 3, 4]);
+    sessions.remove(0);
+    assert_eq!(ids(&hub), [3, 4]);
+    drop(sessions);
+    assert_eq!((hub.sessions(), hub.metrics().sessions.get()), (0, 0));
+}
+
+#[tokio::test]
+async fn the_process_has_a_bound() {
+    let (hub, _) = hub();
+    let subscribe = |n: usize| hub.subscribe(TENANT, user(&format!("u{n}")).0, Capacity::default());
+    let mut sessions: Vec<_> = (0..8).map(|n| subscribe(n).unwrap()).collect();
+    assert_eq!(subscribe(8).err(), Some(End::Full));
+    sessions.pop();
+    assert!(subscribe(8).is_ok());
+}
+
+#[tokio::test]
+async fn acknowledgements_are_cumulative_and_honest() {
+    let (hub, ledger) = hub();
+    ledger.commit("u1", 1);
+    let mut session = live(&hub, "u1", Capacity::default()).await;
+    hub.announce(&[ledger.commit("u1", 2), ledger.commit("u1", 3), ledger.commit("u1", 4)]);
+    assert!(!session.acknowledge(2), "it was not given out yet");
+    assert_eq!(drain(&mut session).await.0, [2, 3, 4]);
+    assert!(session.acknowledge(3));
+    assert!(session.acknowledge(2));
+    assert!(!session.acknowledge(5));
+    let expected = Presence { session: 1, delivered: 4, acknowledged: 3 };
+    assert_eq!(hub.presence(user("u1").0), [expected]);
+    assert_eq!(hub.metrics().acknowledged.get(), 2);
+}
+
+#[tokio::test]
+async fn a_store_that_is_down_ends_with_resume() {
+    let (hub, ledger) = hub();
+    let mut session = live(&hub, "u1", Capacity { frames: 1, bytes: 100_000 }).await;
+    hub.announce(&[ledger.commit("u1", 1), ledger.commit("u1", 2)]);
+    ledger.is_down.store(true, Ordering::Relaxed);
+    assert_eq!(drain(&mut session).await, (vec![], Some(End::Unavailable)));
+    let mut next = hub.subscribe(TENANT, user("u1").0, Capacity::default()).unwrap();
+    assert_eq!(next.start().await, Err(End::Unavailable));
+    assert_eq!(next.resume(0).await, Err(End::Unavailable));
+}
+
+#[tokio::test]
+async fn revoking_and_draining() {
+    let (hub, ledger) = hub();
+    let mut revoked = live(&hub, "u1", Capacity::default()).await;
+    let mut kept = live(&hub, "u2", Capacity::default()).await;
+    hub.revoke_user(user("u1").0);
+    assert_eq!(drain(&mut revoked).await.1, Some(End::Revoked));
+    hub.revoke_tenant(TenantId(Uuid::from_u128(2)));
+    assert_eq!(drain(&mut kept).await.1, None);
+
+    hub.announce(&[ledger.commit("u2", 1)]);
+    hub.drain();
+    let refused = hub.subscribe(TENANT, user("u3").0, Capacity::default());
+    assert_eq!(refused.err(), Some(End::GoingAway));
+    // What was queued is still given out.
+    assert_eq!(drain(&mut kept).await, (vec![1], Some(End::GoingAway)));
+    let emptied = tokio::spawn({
+        let hub = hub.clone();
+        async move { hub.emptied().await }
+    });
+    tokio::task::yield_now().await;
+    assert!(!emptied.is_finished());
+    drop((kept, revoked));
+    emptied.await.unwrap();
+}
+
+#[tokio::test]
+async fn revoking_a_tenant_leaves_the_others() {
+    let (hub, _) = hub();
+    let mut ours = live(&hub, "u1", Capacity::default()).await;
+    let theirs = TenantId(Uuid::from_u128(2));
+    let mut other = hub.subscribe(theirs, UserId(Uuid::from_u128(9)), Capacity::default()).unwrap();
+    hub.revoke_tenant(theirs);
+    assert_eq!(drain(&mut other).await.1, Some(End::Revoked));
+    assert_eq!(drain(&mut ours).await.1, None);
+}
+
+#[tokio::test]
+async fn progress_reaches_who_is_there_and_never_makes_it_lag() {
+    let (hub, ledger) = hub();
+    let mut session = live(&hub, "u1", Capacity { frames: 2, bytes: 100_000 }).await;
+    let progress = Arc::new(QuestProgress {
+        user: user("u1").0,
+        campaign: CampaignId(Uuid::from_u128(7)),
+        cycle: 1,
+        steps: Vec::new(),
+    });
+    hub.announce_progress(&[progress.clone(), progress.clone(), progress.clone()]);
+    assert_eq!(hub.metrics().lagging.get(), 0);
+    session.ready().await.unwrap();
+    assert!(matches!(session.next_ready(), Some(Delivery::Progress(p)) if *p == *progress));
+    assert!(matches!(session.next_ready(), Some(Delivery::Progress(_))));
+    assert!(session.next_ready().is_none());
+    hub.announce(&[ledger.commit("u1", 1)]);
+    assert_eq!(drain(&mut session).await.0, [1]);
+}
+
+#[test]
+fn its_counters_can_be_read() {
+    let mut registry = prometheus_client::registry::Registry::default();
+    let (hub, _) = hub();
+    let _session = hub.subscribe(TENANT, user("u1").0, Capacity::default()).unwrap();
+    hub.metrics().register(&mut registry);
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    assert!(text.contains("\nincent_push_sessions 1\n"), "{text}");
+    assert!(text.contains("\nincent_push_delivered_total 0\n"), "{text}");
+}
+
+#[test]
+fn a_time_before_any_is_still_a_frame() {
+    let mut one = incentive("u1", 1);
+    one.issued_at = Timestamp::default();
+    let text = Frame::new(Arc::new(one)).text(Dialect::Plain);
+    assert!(text.ends_with(br#""issuedAt":"1970-01-01T00:00:00Z"}"#));
+}
