@@ -89,11 +89,7 @@ fn notification(incentive: &Incentive, issued_at: Timestamp) -> String {
     text.push_str(r#""reward":{"currency":"#);
     quote(&incentive.currency, &mut text);
     // A decimal's digits are a JSON number; without trailing zeros, as 50 and not 50.00.
-    _ = write!(
-        text,
-        r#","amount":{}}},"issuedAt":"{issued_at}""#,
-        incentive.amount.normalize()
-    );
+    _ = write!(text, r#","amount":{}}},"issuedAt":"{issued_at}""#, incentive.amount.normalize());
     text
 }
 

@@ -72,8 +72,8 @@ impl Mailbox {
             return false;
         }
         let weight = frame.weight();
-        let fits = queue.items.len() < self.capacity.frames
-            && queue.bytes + weight <= self.capacity.bytes;
+        let fits =
+            queue.items.len() < self.capacity.frames && queue.bytes + weight <= self.capacity.bytes;
         if fits {
             queue.items.push_back(Item::Incentive(frame.clone()));
             queue.bytes += weight;
@@ -92,8 +92,8 @@ impl Mailbox {
     pub(super) fn push_progress(&self, progress: &Arc<QuestProgress>) {
         let mut queue = lock(&self.queue);
         let weight = progress.weight();
-        let fits = queue.items.len() < self.capacity.frames
-            && queue.bytes + weight <= self.capacity.bytes;
+        let fits =
+            queue.items.len() < self.capacity.frames && queue.bytes + weight <= self.capacity.bytes;
         if queue.end.is_some() || queue.is_lagging || !fits {
             return;
         }
