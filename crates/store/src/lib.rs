@@ -6,7 +6,9 @@
 
 pub mod control;
 pub mod db;
+pub mod embedded;
 pub mod error;
+pub mod hot;
 pub mod migrate;
 
 pub use db::{DbOptions, SqliteDb};

@@ -58,7 +58,8 @@ create table incentives (
     check (user_day_cap     is null or user_day_used     <= user_day_cap),
     check (user_total_cap   is null or user_total_used   <= user_total_cap)
 ) strict, without rowid;
-create index incentives_by_user on incentives (user_id, issued_at desc);
+-- With seq, so that what a client has missed is found in the index alone.
+create index incentives_by_user on incentives (user_id, issued_at desc, seq desc);
 -- The primary key follows in an index of such a table, and it grows with time: lists by tenant or
 -- campaign read backwards, and new rows go to the end of each.
 create index incentives_by_tenant on incentives (tenant_id);

@@ -1,0 +1,101 @@
+//! The log in the `events` table: a row is a record, appended undecided and decided in place.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::event::Record;
+use engine::ports::{Announce, Appended, Bus, Clock, IncentiveEvent, NewRecord, PortFuture};
+use rusqlite::Connection;
+use tokio::sync::watch;
+
+use super::append::{self, Offered};
+use crate::db::SqliteDb;
+use crate::error::Result;
+use crate::hot::record::{RECORD_COLUMNS, record};
+
+/// [`Bus::ready`] answers at the latest after this long.
+const READY_WITHIN: Duration = Duration::from_secs(1);
+/// Records taken at once hold at most about this many bytes of payload.
+const TAKE_BYTES_MAX: usize = 16 << 20;
+
+/// The durable log of the embedded profile. It has one partition, number 0.
+pub struct SqliteBus {
+    db: SqliteDb,
+    clock: Arc<dyn Clock>,
+    announce: Arc<dyn Announce>,
+    /// First offset after the last record.
+    end: watch::Sender<i64>,
+}
+
+impl SqliteBus {
+    /// Over a migrated database. Errors: the database cannot be read.
+    pub async fn open(
+        db: SqliteDb,
+        clock: Arc<dyn Clock>,
+        announce: Arc<dyn Announce>,
+    ) -> Result<Self> {
+        let end = db.read(append::end).await?;
+        Ok(Self { db, clock, announce, end: watch::Sender::new(end) })
+    }
+
+    async fn appended(&self, records: Vec<NewRecord>) -> Result<Vec<Appended>> {
+        // On the caller's thread: hashing is no work for the writer, whose time everybody shares.
+        let offered: Vec<Offered> = records.into_iter().map(Offered::of).collect();
+        let now = self.clock.now();
+        let (results, end) = self.db.write(move |conn| append::append(conn, &offered, now)).await?;
+        self.end.send_if_modified(|known| {
+            let is_news = end > *known;
+            *known = end.max(*known);
+            is_news
+        });
+        Ok(results)
+    }
+}
+
+impl Bus for SqliteBus {
+    fn append<'a>(&'a self, records: Vec<NewRecord>) -> PortFuture<'a, Vec<Appended>> {
+        Box::pin(async move { Ok(self.appended(records).await?) })
+    }
+
+    fn take<'a>(&'a self, _partition: i32, offset: i64, max: usize) -> PortFuture<'a, Vec<Record>> {
+        Box::pin(async move { Ok(self.db.read(move |conn| take(conn, offset, max)).await?) })
+    }
+
+    fn ready<'a>(&'a self, _partition: i32, offset: i64) -> PortFuture<'a, ()> {
+        Box::pin(async move {
+            let mut end = self.end.subscribe();
+            // Late is no error: an append whose caller has gone away does not tell, so the log is
+            // looked at once a second anyway.
+            let _late = tokio::time::timeout(READY_WITHIN, end.wait_for(|e| *e > offset)).await;
+            Ok(())
+        })
+    }
+
+    fn end<'a>(&'a self, _partition: i32) -> PortFuture<'a, i64> {
+        Box::pin(async move { Ok(*self.end.borrow()) })
+    }
+
+    fn publish<'a>(&'a self, events: &'a [IncentiveEvent]) -> PortFuture<'a, ()> {
+        // They are durable: their rows are the records of `incentive-generated`.
+        self.announce.announce(events);
+        Box::pin(async { Ok(()) })
+    }
+}
+
+fn take(conn: &Connection, offset: i64, max: usize) -> Result<Vec<Record>> {
+    let mut query = conn.prepare_cached(&format!(
+        "select {RECORD_COLUMNS} from events where log_offset >= $1 order by log_offset limit $2"
+    ))?;
+    let mut rows = query.query((offset, i64::try_from(max).unwrap_or(i64::MAX)))?;
+    let mut records = Vec::new();
+    let mut bytes = 0;
+    while let Some(row) = rows.next()? {
+        let next = record(row)?;
+        bytes += next.event.payload.len();
+        records.push(next);
+        if bytes > TAKE_BYTES_MAX {
+            break;
+        }
+    }
+    Ok(records)
+}

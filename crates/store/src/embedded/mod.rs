@@ -1,0 +1,6 @@
+//! What takes the place of Kafka and Redis when everything is in one process and one file.
+
+mod append;
+mod bus;
+
+pub use bus::SqliteBus;
