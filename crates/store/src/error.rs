@@ -102,6 +102,12 @@ pub enum StoreError {
         /// The version stored.
         actual: u32,
     },
+    /// It is not in a state in which this can be done to it.
+    #[error("{what}")]
+    WrongState {
+        /// What is wrong, as a sentence.
+        what: String,
+    },
     /// The request contradicts what is stored, or breaks a bound.
     #[error("{what}")]
     Invalid {
@@ -149,6 +155,10 @@ impl StoreError {
     /// A [`StoreError::Conflict`].
     pub fn conflict(what: impl Into<String>) -> Self {
         Self::Conflict { what: what.into() }
+    }
+    /// A [`StoreError::WrongState`].
+    pub fn wrong_state(what: impl Into<String>) -> Self {
+        Self::WrongState { what: what.into() }
     }
     /// A [`StoreError::Invalid`].
     pub fn invalid(what: impl Into<String>) -> Self {
@@ -211,6 +221,7 @@ impl From<StoreError> for PortError {
             StoreError::Conflict { .. }
             | StoreError::NotFound { .. }
             | StoreError::Stale { .. }
+            | StoreError::WrongState { .. }
             | StoreError::Invalid { .. }
             | StoreError::Panicked { .. } => PortErrorKind::Invalid,
         };

@@ -9,6 +9,7 @@ create table tenants (
     time_zone          text    not null,              -- IANA name
     status             text    not null check (status in ('ACTIVE', 'SUSPENDED')),
     allowed_lateness_s integer not null default 604800 check (allowed_lateness_s >= 0),
+    coupon_key         blob    not null,              -- secret from which coupon codes are derived
     version            integer not null,
     created_at         integer not null,
     updated_at         integer not null
@@ -63,6 +64,7 @@ create table cohorts (
     status             text    not null check (status in ('READY', 'COMPUTING', 'FAILED')),
     membership_version integer not null,              -- in force; 0 = nobody yet
     building_version   integer not null,              -- the highest ever begun
+    building_size      integer not null,
     size               integer not null,
     computed_at        integer,
     last_error         text,

@@ -6,6 +6,7 @@
 
 mod db;
 mod migrations;
+mod statements;
 
 use std::path::PathBuf;
 
