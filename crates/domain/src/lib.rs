@@ -4,6 +4,8 @@
 //! modules in this order: [`id`], [`time`], [`payload`], [`event`], [`shape`], [`expr`], [`rule`],
 //! [`limit`], [`state`], [`compile`], [`decide`], [`incentive`].
 
+pub mod cohort;
+pub mod compile;
 pub mod config;
 pub mod decide;
 pub mod event;

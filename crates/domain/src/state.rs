@@ -105,3 +105,24 @@ pub struct Unpaid {
     #[serde(rename = "t")]
     pub event_ts: Timestamp,
 }
+
+impl UserState {
+    /// A bound on the bytes of the stored form, cheap to work out.
+    pub fn weight(&self) -> usize {
+        let seen: usize = self.seen.keys().map(|a| a.as_str().len() + 16).sum();
+        let campaigns: usize = self.campaigns.values().map(CampaignState::weight).sum();
+        64 + 20 * self.limit.days.len() + seen + campaigns
+    }
+}
+
+impl CampaignState {
+    fn weight(&self) -> usize {
+        let budgets: usize = self.budgets.iter().map(|(id, m)| id.len() + 48 + 40 * m.days.len()).sum();
+        let quest = self.quest.as_ref().map_or(0, |q| {
+            let steps: usize = q.steps.keys().map(|id| id.len() + 52).sum();
+            let unpaid: usize = q.unpaid.iter().map(|u| u.event_id.as_str().len() + 80 + 36 * u.rewards.len()).sum();
+            80 + steps + unpaid
+        });
+        60 + 20 * self.repeats.days.len() + 18 * self.recent.len() + budgets + quest
+    }
+}
