@@ -35,6 +35,8 @@ pub(crate) struct Campaign {
     pub schedule: Option<Schedule>,
     pub repeat: Repetition,
     pub offers: Vec<Offer>,
+    /// The offers are the lines of a ladder.
+    pub ladder: bool,
     pub budgets: Vec<BudgetSpec>,
     pub kind: Kind,
 }
@@ -145,10 +147,10 @@ impl Campaign {
     }
     /// All cohorts it asks about.
     fn cohorts(&self) -> impl Iterator<Item = CohortId> {
-        let whens = self.expressions().flat_map(|e| e.cohorts().iter().copied());
+        let asked = self.expressions().into_iter().flat_map(|(_, e)| e.cohorts().to_vec());
         let lines = self.offers.iter().filter_map(|o| o.cohort);
         let own = self.include.iter().chain(&self.exclude).chain(&self.cohort).copied();
-        own.chain(lines).chain(whens)
+        own.chain(lines).chain(asked)
     }
     fn keeps_state(&self) -> bool {
         matches!(self.kind, Kind::Quest(_))
@@ -156,30 +158,40 @@ impl Campaign {
             || self.repeat.cooldown.is_some()
             || self.budgets.iter().any(|b| b.key.is_none())
     }
-    /// All its expressions.
-    pub fn expressions(&self) -> impl Iterator<Item = &Expr> {
-        let mut all: Vec<&Expr> = Vec::new();
+    /// All its expressions, each with its place in the rule document.
+    pub fn expressions(&self) -> Vec<(String, &Expr)> {
+        let mut all: Vec<(String, &Expr)> = Vec::new();
         match &self.kind {
-            Kind::Simple(simple) => all.extend(simple.when.iter().chain(&simple.once_per)),
+            Kind::Simple(simple) => {
+                all.extend(simple.when.iter().map(|e| ("/when".to_owned(), e)));
+                all.extend(simple.once_per.iter().map(|e| ("/oncePer".to_owned(), e)));
+            }
             Kind::Quest(quest) => {
-                for step in &quest.steps {
-                    all.extend(&step.when);
+                for (i, step) in quest.steps.iter().enumerate() {
+                    all.extend(step.when.iter().map(|e| (format!("/steps/{i}/when"), e)));
                     if let Goal::Sum(of) = &step.goal {
-                        all.push(of);
+                        all.push((format!("/steps/{i}/goal/sum/of"), of));
                     }
                 }
             }
         }
-        for offer in &self.offers {
-            all.extend(&offer.when);
-            for reward in &offer.rewards {
-                match &reward.amount {
-                    AmountExpr::Constant(_) => {}
-                    AmountExpr::Percent { of, .. } | AmountExpr::PerStep { of, .. } | AmountExpr::Formula(of) => all.push(of),
-                }
+        for (i, offer) in self.offers.iter().enumerate() {
+            let at = if self.ladder { format!("/ladder/{i}") } else { String::new() };
+            all.extend(offer.when.iter().map(|e| (format!("{at}/when"), e)));
+            for (n, reward) in offer.rewards.iter().enumerate() {
+                all.extend(reward.amount.expression().map(|e| (format!("{at}/rewards/{n}/amount"), e)));
             }
         }
-        all.into_iter()
+        all
+    }
+}
+
+impl AmountExpr {
+    fn expression(&self) -> Option<&Expr> {
+        match self {
+            Self::Constant(_) => None,
+            Self::Percent { of, .. } | Self::PerStep { of, .. } | Self::Formula(of) => Some(of),
+        }
     }
 }
 
@@ -220,6 +232,7 @@ impl<'f> Compiler<'f> {
             schedule: compiled.schedule,
             repeat: compiled.repeat,
             offers: compiled.offers,
+            ladder: matches!(rule, Rule::Simple(simple) if simple.ladder.is_some()),
             budgets: compiled.budgets.iter().map(|b| budget(tenant, source.id, b)).collect(),
             kind: compiled.kind,
         };

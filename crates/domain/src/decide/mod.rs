@@ -6,6 +6,7 @@
 
 mod batch;
 mod caps;
+mod evidence;
 mod meeting;
 mod outcome;
 mod plan;
@@ -19,6 +20,7 @@ use rust_decimal::Decimal;
 
 pub use batch::{ChangedUser, Changes, Loaded, MarkWrite, Needs, StoredUser, UsageWrite, Working};
 pub use outcome::{Considered, EventOutcome, Reason, Status, StoredLine, StoredOutcome};
+pub use evidence::{Evidence, evidence};
 pub use plan::plan;
 
 use crate::compile::TenantRules;

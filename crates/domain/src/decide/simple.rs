@@ -38,8 +38,9 @@ pub(crate) fn consider(
 
 /// The key under which a value of a field is remembered.
 pub(crate) fn mark_key(campaign: CampaignId, expr: &Expr, scope: &Scope<'_>) -> Result<[u8; 16], Refusal> {
-    let value = expr.value(scope)?.content_hash();
-    Ok(hash_parts(&[b"once", campaign.0.as_bytes(), &value]))
+    let mut value = String::new();
+    expr.value(scope)?.write_canonical(&mut value);
+    Ok(hash_parts(&[b"once", campaign.0.as_bytes(), value.as_bytes()]))
 }
 
 /// The rewards of the first offer that matches, with their amounts.
