@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rust_decimal::Decimal;
 
+use super::Parsed;
 use crate::id::{CampaignId, CohortId, TenantId, UserId, UserRef};
 use crate::incentive::{Completion, Incentive};
 use crate::limit::Meter;
@@ -128,6 +129,15 @@ pub(crate) struct WorkingUser {
     pub user_ref: Option<UserRef>,
     pub tenant: Option<TenantId>,
     pub attributes_changed: bool,
+}
+
+impl WorkingUser {
+    /// Notes whose row it is.
+    pub fn meet(&mut self, event: &Parsed<'_>) {
+        let event = &event.record.event;
+        self.user_ref.get_or_insert_with(|| event.user_id.clone());
+        self.tenant.get_or_insert(event.tenant_id);
+    }
 }
 
 /// A meter in the working copy, and the buckets that the batch has changed.

@@ -7,7 +7,7 @@ use super::meeting::Meeting;
 use super::simple::work_out;
 use super::{Found, Reason, Refusal};
 use crate::compile::{Campaign, Goal, Kind, Quest, Step};
-use crate::id::{Cause, EventId, IncentiveId};
+use crate::id::{Cause, IncentiveId};
 use crate::incentive::Completion;
 use crate::rule::{OnLimit, Order, QuestWindow};
 use crate::state::{QuestState, StepState, Unpaid};

@@ -11,7 +11,22 @@ use crate::time::{Timestamp, Zone};
 
 crate::choice! {
     /// A day of the week.
-    pub enum Weekday { Mon = "MON", Tue = "TUE", Wed = "WED", Thu = "THU", Fri = "FRI", Sat = "SAT", Sun = "SUN" }
+    pub enum Weekday {
+        /// Monday.
+        Mon = "MON",
+        /// Tuesday.
+        Tue = "TUE",
+        /// Wednesday.
+        Wed = "WED",
+        /// Thursday.
+        Thu = "THU",
+        /// Friday.
+        Fri = "FRI",
+        /// Saturday.
+        Sat = "SAT",
+        /// Sunday.
+        Sun = "SUN",
+    }
 }
 
 /// A time of day to the minute: `22:00`.
