@@ -139,7 +139,9 @@ impl CriteriaProgram {
         let mut faults = Faults::default();
         let mut compile = |text: Option<&ExprText>, at: String, want| {
             let compiled = expr::compile(text?, &mut fields, want);
-            let refuse = |e: expr::ExprError| faults.push(Fault::new(&at, FaultCode::Expression, e.to_string()));
+            let refuse = |e: expr::ExprError| {
+                faults.push(Fault::new(&at, FaultCode::Expression, e.to_string()))
+            };
             compiled.map_err(|errors| errors.into_iter().for_each(refuse)).ok()
         };
         let user = compile(criteria.user.as_ref(), "/user".to_owned(), Want::Condition);
@@ -176,11 +178,18 @@ impl CriteriaProgram {
     }
 
     /// Whether a user with these tallies and attributes belongs to the cohort.
-    pub fn holds(&self, tallies: &[Tally], attributes: Option<&Payload<'_>>, zone: &Zone, as_of: Timestamp) -> bool {
+    pub fn holds(
+        &self,
+        tallies: &[Tally],
+        attributes: Option<&Payload<'_>>,
+        zone: &Zone,
+        as_of: Timestamp,
+    ) -> bool {
         let nothing = Payload::default();
         let user = self.user.as_ref().is_none_or(|condition| {
             let user = Some(attributes.unwrap_or(&nothing));
-            let facts = Facts { payload: &nothing, user, action: "", ts: as_of, zone, cohorts: &[] };
+            let facts =
+                Facts { payload: &nothing, user, action: "", ts: as_of, zone, cohorts: &[] };
             condition.holds(&Scope::new(&self.fields, facts)).holds()
         });
         user && self.activity.iter().zip(tallies).all(|(a, t)| a.holds(t, as_of))
@@ -211,13 +220,15 @@ impl CompiledActivity {
 
     fn holds(&self, tally: &Tally, as_of: Timestamp) -> bool {
         let rule = &self.rule;
-        let bounded = rule.count.is_some() || rule.sum.is_some() || rule.first.is_some() || rule.last.is_some();
+        let bounded = rule.count.is_some()
+            || rule.sum.is_some()
+            || rule.first.is_some()
+            || rule.last.is_some();
         if !bounded {
             return tally.count > 0;
         }
-        let sum = rule.sum.as_ref().is_none_or(|s| {
-            Bounds { min: s.min, max: s.max }.hold(tally.sum)
-        });
+        let sum =
+            rule.sum.as_ref().is_none_or(|s| Bounds { min: s.min, max: s.max }.hold(tally.sum));
         sum && rule.count.as_ref().is_none_or(|bounds| bounds.hold(tally.count.into()))
             && rule.first.as_ref().is_none_or(|ago| ago.holds(tally.first, as_of))
             && rule.last.as_ref().is_none_or(|ago| ago.holds(tally.last, as_of))

@@ -75,7 +75,8 @@ impl<N: Copy + Default + AddAssign + PartialOrd> Meter<N> {
             Window::Days(n) => {
                 let reach = i32::from(n) - 1;
                 let mut most = self.sum(day.0 - reach, day.0);
-                for (later, _) in self.days.iter().filter(|(d, _)| *d > day && d.0 - day.0 <= reach) {
+                for (later, _) in self.days.iter().filter(|(d, _)| *d > day && d.0 - day.0 <= reach)
+                {
                     let use_there = self.sum(later.0 - reach, later.0);
                     if use_there > most {
                         most = use_there;

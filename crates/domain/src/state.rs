@@ -117,10 +117,15 @@ impl UserState {
 
 impl CampaignState {
     fn weight(&self) -> usize {
-        let budgets: usize = self.budgets.iter().map(|(id, m)| id.len() + 48 + 40 * m.days.len()).sum();
+        let budgets: usize =
+            self.budgets.iter().map(|(id, m)| id.len() + 48 + 40 * m.days.len()).sum();
         let quest = self.quest.as_ref().map_or(0, |q| {
             let steps: usize = q.steps.keys().map(|id| id.len() + 52).sum();
-            let unpaid: usize = q.unpaid.iter().map(|u| u.event_id.as_str().len() + 80 + 36 * u.rewards.len()).sum();
+            let unpaid: usize = q
+                .unpaid
+                .iter()
+                .map(|u| u.event_id.as_str().len() + 80 + 36 * u.rewards.len())
+                .sum();
             80 + steps + unpaid
         });
         60 + 20 * self.repeats.days.len() + 18 * self.recent.len() + budgets + quest

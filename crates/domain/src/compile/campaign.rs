@@ -179,7 +179,9 @@ impl Campaign {
             let at = if self.ladder { format!("/ladder/{i}") } else { String::new() };
             all.extend(offer.when.iter().map(|e| (format!("{at}/when"), e)));
             for (n, reward) in offer.rewards.iter().enumerate() {
-                all.extend(reward.amount.expression().map(|e| (format!("{at}/rewards/{n}/amount"), e)));
+                all.extend(
+                    reward.amount.expression().map(|e| (format!("{at}/rewards/{n}/amount"), e)),
+                );
             }
         }
         all
@@ -215,9 +217,16 @@ impl<'f> Compiler<'f> {
         Self { fields, faults: Faults::default() }
     }
 
-    pub fn campaign(self, tenant: TenantId, source: &CampaignSource, rule: &Rule) -> Result<Campaign, Faults> {
+    pub fn campaign(
+        self,
+        tenant: TenantId,
+        source: &CampaignSource,
+        rule: &Rule,
+    ) -> Result<Campaign, Faults> {
         let compiled = self.rule(rule)?;
-        let (include, exclude) = rule.cohorts().map_or_else(Default::default, |c| (c.include.to_vec(), c.exclude.to_vec()));
+        let (include, exclude) = rule
+            .cohorts()
+            .map_or_else(Default::default, |c| (c.include.to_vec(), c.exclude.to_vec()));
         let mut campaign = Campaign {
             id: source.id,
             number: source.number,
@@ -268,7 +277,12 @@ impl<'f> Compiler<'f> {
         };
         let on = rule.on.to_vec();
         Some(CompiledRule {
-            kind: Kind::Simple(Simple { on, when: when?, first_ever: rule.first_ever, once_per: once_per? }),
+            kind: Kind::Simple(Simple {
+                on,
+                when: when?,
+                first_ever: rule.first_ever,
+                once_per: once_per?,
+            }),
             offers: offers?,
             repeat: rule.repeat.as_ref().map(repetition).unwrap_or_default(),
             schedule: rule.schedule.clone(),
@@ -277,7 +291,8 @@ impl<'f> Compiler<'f> {
     }
 
     fn quest(&mut self, rule: &QuestRule) -> Option<CompiledRule> {
-        let steps: Vec<Option<Step>> = rule.steps.iter().enumerate().map(|(i, s)| self.step(i, s)).collect();
+        let steps: Vec<Option<Step>> =
+            rule.steps.iter().enumerate().map(|(i, s)| self.step(i, s)).collect();
         let rewards = self.rewards(&rule.rewards, "/rewards");
         let steps = steps.into_iter().collect::<Option<Vec<_>>>()?;
         let once = Repetition { max: Some(1), window: Some(Window::Ever), cooldown: None };
@@ -297,7 +312,8 @@ impl<'f> Compiler<'f> {
     }
 
     fn step(&mut self, i: usize, step: &crate::rule::Step) -> Option<Step> {
-        let when = self.optional(step.when.as_deref(), &format!("/steps/{i}/when"), Want::Condition);
+        let when =
+            self.optional(step.when.as_deref(), &format!("/steps/{i}/when"), Want::Condition);
         let goal = match &step.goal {
             GoalRule::Count(n) => Some((Goal::Count, Decimal::from(n.get()))),
             GoalRule::Sum(sum) => {
@@ -306,13 +322,20 @@ impl<'f> Compiler<'f> {
             }
         };
         let (goal, target) = goal?;
-        Some(Step { id: step.id.as_str().to_owned(), on: step.on.to_vec(), when: when?, goal, target })
+        Some(Step {
+            id: step.id.as_str().to_owned(),
+            on: step.on.to_vec(),
+            when: when?,
+            goal,
+            target,
+        })
     }
 
     fn ladder(&mut self, lines: &[LadderLine]) -> Option<Vec<Offer>> {
         let mut offers = Vec::new();
         for (i, line) in lines.iter().enumerate() {
-            let when = self.optional(line.when.as_deref(), &format!("/ladder/{i}/when"), Want::Condition);
+            let when =
+                self.optional(line.when.as_deref(), &format!("/ladder/{i}/when"), Want::Condition);
             let rewards = self.rewards(&line.rewards, &format!("/ladder/{i}/rewards"));
             if line.when.is_none() && line.cohort.is_none() && i + 1 < lines.len() {
                 let detail = "always matches, so the lines below can never be reached";
@@ -339,9 +362,9 @@ impl<'f> Compiler<'f> {
                     let of = self.expression(&s.of, &format!("{at}/perStep/of"), Want::Number);
                     of.map(|of| AmountExpr::PerStep { give: s.give, each: s.each, of })
                 }
-                Amount::Rule(AmountRule::Formula(text)) => {
-                    self.expression(text, &format!("{at}/formula"), Want::Number).map(AmountExpr::Formula)
-                }
+                Amount::Rule(AmountRule::Formula(text)) => self
+                    .expression(text, &format!("{at}/formula"), Want::Number)
+                    .map(AmountExpr::Formula),
             };
             specs.extend(amount.map(|amount| RewardSpec { reward: reward.clone(), amount }));
         }
@@ -387,7 +410,11 @@ fn repetition(repeat: &Repeat) -> Repetition {
         Per::Quarter => Window::Period(Period::Quarter),
         Per::Year => Window::Period(Period::Year),
     };
-    Repetition { max: repeat.max.map(|n| n.as_u64()), window: Some(window), cooldown: repeat.cooldown }
+    Repetition {
+        max: repeat.max.map(|n| n.as_u64()),
+        window: Some(window),
+        cooldown: repeat.cooldown,
+    }
 }
 
 fn budget(tenant: TenantId, campaign: CampaignId, budget: &Budget) -> BudgetSpec {
@@ -405,8 +432,10 @@ fn budget(tenant: TenantId, campaign: CampaignId, budget: &Budget) -> BudgetSpec
     let amount = budget.measure == Measure::Amount;
     BudgetSpec {
         id: budget.id.as_str().to_owned(),
-        key: (budget.scope == BudgetScope::Campaign).then(|| (tenant, budget_key(campaign, &budget.id))),
-        currency: amount.then(|| budget.currency.as_ref().map_or_else(String::new, |c| c.as_str().to_owned())),
+        key: (budget.scope == BudgetScope::Campaign)
+            .then(|| (tenant, budget_key(campaign, &budget.id))),
+        currency: amount
+            .then(|| budget.currency.as_ref().map_or_else(String::new, |c| c.as_str().to_owned())),
         window,
         max: budget.max,
         clamp: budget.on_edge == OnEdge::Clamp,

@@ -17,7 +17,8 @@ use crate::shape::{Faults, ReadError};
 use crate::time::Zone;
 
 pub(crate) use campaign::{
-    AmountExpr, BudgetSpec, Campaign, Goal, Kind, Offer, Quest, Repetition, RewardSpec, Simple, Step,
+    AmountExpr, BudgetSpec, Campaign, Goal, Kind, Offer, Quest, Repetition, RewardSpec, Simple,
+    Step,
 };
 
 /// A campaign whose stored rule cannot be compiled. It decides nothing until it is saved again.
@@ -148,7 +149,8 @@ impl TenantRules {
             places.extend_from_slice(named);
         }
         if !self.by_pattern.is_empty() {
-            places.extend(self.by_pattern.iter().filter(|(p, _)| p.matches(action)).map(|(_, i)| *i));
+            places
+                .extend(self.by_pattern.iter().filter(|(p, _)| p.matches(action)).map(|(_, i)| *i));
             places.sort_unstable();
             places.dedup();
         }

@@ -153,9 +153,13 @@ impl Working {
         let users = loaded.users.into_iter();
         let usage = loaded.usage.into_iter();
         Self {
-            users: users.map(|(id, stored)| (id, WorkingUser { stored, ..WorkingUser::default() })).collect(),
+            users: users
+                .map(|(id, stored)| (id, WorkingUser { stored, ..WorkingUser::default() }))
+                .collect(),
             marks: loaded.marks,
-            usage: usage.map(|(key, meter)| (key, WorkingMeter { meter, ..WorkingMeter::default() })).collect(),
+            usage: usage
+                .map(|(key, meter)| (key, WorkingMeter { meter, ..WorkingMeter::default() }))
+                .collect(),
             changes: Changes::default(),
         }
     }
@@ -168,14 +172,26 @@ impl Working {
             if let (Some(user_ref), Some(tenant)) = (working.user_ref, working.tenant) {
                 let StoredUser { version, state, attributes, .. } = working.stored;
                 let attributes = if working.attributes_changed { attributes } else { None };
-                changes.users.push(ChangedUser { user, user_ref, tenant, expected_version: version, state, attributes });
+                changes.users.push(ChangedUser {
+                    user,
+                    user_ref,
+                    tenant,
+                    expected_version: version,
+                    state,
+                    attributes,
+                });
             }
         }
         for ((tenant, key), working) in self.usage {
             for bucket in working.touched {
                 let used = match bucket {
                     None => working.meter.ever,
-                    Some(day) => working.meter.days.iter().find(|(d, _)| *d == day).map_or(Decimal::ZERO, |(_, n)| *n),
+                    Some(day) => working
+                        .meter
+                        .days
+                        .iter()
+                        .find(|(d, _)| *d == day)
+                        .map_or(Decimal::ZERO, |(_, n)| *n),
                 };
                 changes.usage.push(UsageWrite { tenant, key: key.clone(), bucket, used });
             }

@@ -7,8 +7,8 @@ use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive as _;
 use sha2::{Digest as _, Sha256};
 
-use super::batch::WorkingMeter;
 pub(crate) use super::MarkWrite;
+use super::batch::WorkingMeter;
 use super::meeting::Meeting;
 use super::{Changes, Reason, Refusal};
 use crate::compile::{BudgetSpec, Campaign};
@@ -55,7 +55,12 @@ const DAY: Window = Window::Period(Period::Day);
 impl Meeting<'_> {
     /// Grants the rewards if the campaign's budgets and the tenant's limits have room for all of
     /// them; a budget with CLAMP cuts amounts to what is left of it.
-    pub fn pay(&mut self, campaign: &Campaign, cause: Cause<'_>, grants: &mut [Grant<'_>]) -> Result<Paid, Refusal> {
+    pub fn pay(
+        &mut self,
+        campaign: &Campaign,
+        cause: Cause<'_>,
+        grants: &mut [Grant<'_>],
+    ) -> Result<Paid, Refusal> {
         let budgets = self.fit_budgets(campaign, grants)?;
         let limits = self.fit_limits(grants.len() as u64)?;
         let mut first = None;
@@ -67,8 +72,13 @@ impl Meeting<'_> {
     }
 
     /// Cuts and checks the grants against the budgets; the uses after each of them.
-    fn fit_budgets(&self, campaign: &Campaign, grants: &mut [Grant<'_>]) -> Result<Vec<Vec<BudgetUse>>, Refusal> {
-        let mut used: Vec<Decimal> = campaign.budgets.iter().map(|b| self.budget_used(campaign, b)).collect();
+    fn fit_budgets(
+        &self,
+        campaign: &Campaign,
+        grants: &mut [Grant<'_>],
+    ) -> Result<Vec<Vec<BudgetUse>>, Refusal> {
+        let mut used: Vec<Decimal> =
+            campaign.budgets.iter().map(|b| self.budget_used(campaign, b)).collect();
         let mut uses = Vec::with_capacity(grants.len());
         for grant in grants {
             for (budget, used) in campaign.budgets.iter().zip(&used) {
@@ -79,7 +89,12 @@ impl Meeting<'_> {
                 let Some(taken) = takes(budget, grant) else { continue };
                 *used += taken;
                 let bucket = budget.window.bucket(self.event_day());
-                after.push(BudgetUse { id: budget.id.clone(), used: *used, cap: budget.max, bucket });
+                after.push(BudgetUse {
+                    id: budget.id.clone(),
+                    used: *used,
+                    cap: budget.max,
+                    bucket,
+                });
             }
             uses.push(after);
         }
@@ -111,14 +126,28 @@ impl Meeting<'_> {
         Ok(LimitUse {
             day,
             user_day: check(Reason::LimitUserDay, user_used(DAY), user.max_per_day)?,
-            user_total: check(Reason::LimitUserTotal, user_used(user.total_window()), user.max_total)?,
+            user_total: check(
+                Reason::LimitUserTotal,
+                user_used(user.total_window()),
+                user.max_total,
+            )?,
             tenant_day: check(Reason::LimitTenantDay, tenant_used(DAY), tenant.max_per_day)?,
-            tenant_total: check(Reason::LimitTenantTotal, tenant_used(tenant.total_window()), tenant.max_total)?,
+            tenant_total: check(
+                Reason::LimitTenantTotal,
+                tenant_used(tenant.total_window()),
+                tenant.max_total,
+            )?,
         })
     }
 
     /// Writes one incentive and its uses into the working copy.
-    fn write(&mut self, campaign: &Campaign, cause: Cause<'_>, grant: &Grant<'_>, uses: (LimitUse, Vec<BudgetUse>)) -> IncentiveId {
+    fn write(
+        &mut self,
+        campaign: &Campaign,
+        cause: Cause<'_>,
+        grant: &Grant<'_>,
+        uses: (LimitUse, Vec<BudgetUse>),
+    ) -> IncentiveId {
         let record = self.event.record;
         let (tenant, user) = (self.rules.tenant(), self.event.user);
         let id = incentive_id(record.append_time, tenant, campaign.id, user, cause, grant.index);
@@ -141,7 +170,11 @@ impl Meeting<'_> {
             kind: grant.reward.kind,
             currency: grant.reward.currency().to_owned(),
             amount: grant.amount,
-            coupon_code: grant.reward.code.as_ref().map(|c| coupon_code(c, &self.rules.coupon_key, id)),
+            coupon_code: grant
+                .reward
+                .code
+                .as_ref()
+                .map(|c| coupon_code(c, &self.rules.coupon_key, id)),
             issued_at: record.append_time,
             seq: self.state.seq,
             limits: uses.0,
@@ -211,7 +244,11 @@ const CODE_ALPHABET: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
 /// without the secret can guess it.
 fn coupon_code(code: &CouponCode, key: &[u8; 32], id: IncentiveId) -> String {
     let CouponCode::Generated(form) = code;
-    let hash = Sha256::new().chain_update(b"coupon").chain_update(key).chain_update(id.0.as_bytes()).finalize();
+    let hash = Sha256::new()
+        .chain_update(b"coupon")
+        .chain_update(key)
+        .chain_update(id.0.as_bytes())
+        .finalize();
     let mut out = form.prefix.as_ref().map_or_else(String::new, |p| p.as_str().to_owned());
     let length = form.length.as_u32() as usize;
     out.extend(hash.iter().take(length).map(|b| char::from(CODE_ALPHABET[usize::from(b & 31)])));

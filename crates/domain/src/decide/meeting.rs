@@ -75,7 +75,8 @@ impl<'m> Meeting<'m> {
         {
             return Err(Reason::OutsideSchedule.into());
         }
-        let inside = (campaign.include.is_empty() || campaign.include.iter().any(|c| self.in_cohort(*c)))
+        let inside = (campaign.include.is_empty()
+            || campaign.include.iter().any(|c| self.in_cohort(*c)))
             && campaign.cohort.is_none_or(|c| self.in_cohort(c))
             && !campaign.exclude.iter().any(|c| self.in_cohort(*c));
         if inside { Ok(()) } else { Err(Reason::CohortMiss.into()) }
@@ -110,7 +111,8 @@ impl<'m> Meeting<'m> {
 
     /// The first bucket of a window that an event still to come may ask for.
     pub fn oldest_bucket(&self, window: Window) -> Day {
-        let earliest = *self.days.earliest.get_or_init(|| self.rules.zone().day(self.earliest_ts()));
+        let earliest =
+            *self.days.earliest.get_or_init(|| self.rules.zone().day(self.earliest_ts()));
         match window {
             Window::Ever => earliest,
             Window::Period(period) => period.first_day(earliest),

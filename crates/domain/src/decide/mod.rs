@@ -19,8 +19,8 @@ mod tests;
 use rust_decimal::Decimal;
 
 pub use batch::{ChangedUser, Changes, Loaded, MarkWrite, Needs, StoredUser, UsageWrite, Working};
-pub use outcome::{Considered, EventOutcome, Reason, Status, StoredLine, StoredOutcome};
 pub use evidence::{Evidence, evidence};
+pub use outcome::{Considered, EventOutcome, Reason, Status, StoredLine, StoredOutcome};
 pub use plan::plan;
 
 use crate::compile::TenantRules;

@@ -1,7 +1,7 @@
 //! What an event will need, worked out before the batch loads anything.
 
-use super::{Needs, Parsed};
 use super::simple::mark_key;
+use super::{Needs, Parsed};
 use crate::compile::{Campaign, Kind, TenantRules};
 use crate::event::{RecordKind, USER_UPDATED};
 use crate::expr::Scope;

@@ -37,7 +37,10 @@ pub(crate) fn consider(
     let advance = Advance { steps: advance(quest, progress, meeting)?, fresh };
     let done = quest.steps.iter().enumerate().filter(|(i, step)| {
         let moved = advance.steps.iter().find(|(place, ..)| place == i);
-        moved.map_or_else(|| progress.steps.get(&step.id).is_some_and(|s| s.done), |(.., done)| *done)
+        moved.map_or_else(
+            || progress.steps.get(&step.id).is_some_and(|s| s.done),
+            |(.., done)| *done,
+        )
     });
     let complete = done.count() >= quest.enough;
     // Amounts come first: an event whose reward cannot be worked out leaves no trace.
@@ -54,13 +57,21 @@ pub(crate) fn consider(
 
 /// True when the cycle's window has ended and a new one begins with this event; refuses an event
 /// outside the window.
-fn window_is_over(quest: &Quest, state: &QuestState, meeting: &Meeting<'_>) -> Result<bool, Refusal> {
+fn window_is_over(
+    quest: &Quest,
+    state: &QuestState,
+    meeting: &Meeting<'_>,
+) -> Result<bool, Refusal> {
     let ts = meeting.event_ts();
     let outside = || Refusal::from(Reason::OutsideWindow);
     match &quest.window {
         None => Ok(false),
         Some(QuestWindow::Fixed(window)) => {
-            if window.from <= ts && ts < window.to { Ok(false) } else { Err(outside()) }
+            if window.from <= ts && ts < window.to {
+                Ok(false)
+            } else {
+                Err(outside())
+            }
         }
         Some(QuestWindow::Calendar(period)) => match state.period {
             None => Ok(false),
@@ -78,7 +89,11 @@ fn window_is_over(quest: &Quest, state: &QuestState, meeting: &Meeting<'_>) -> R
 }
 
 /// The steps that the event moves on. Refuses when there is none.
-fn advance(quest: &Quest, state: &QuestState, meeting: &Meeting<'_>) -> Result<Vec<(usize, Decimal, bool)>, Refusal> {
+fn advance(
+    quest: &Quest,
+    state: &QuestState,
+    meeting: &Meeting<'_>,
+) -> Result<Vec<(usize, Decimal, bool)>, Refusal> {
     let action = &meeting.event.record.event.action;
     let mut moved = Vec::new();
     let mut refusal = Refusal::from(Reason::StepNotOpen);
@@ -188,10 +203,18 @@ pub(crate) fn pay_unpaid(campaign: &Campaign, meeting: &mut Meeting<'_>) -> Opti
     }
     let quest = meeting.state.campaigns.get_mut(&campaign.id)?.quest.as_mut()?;
     quest.unpaid = left;
-    (grants_count > 0).then_some(Found { reason: Reason::Granted, numbers: None, grants: grants_count })
+    (grants_count > 0).then_some(Found {
+        reason: Reason::Granted,
+        numbers: None,
+        grants: grants_count,
+    })
 }
 
-fn pay_one(campaign: &Campaign, unpaid: &Unpaid, meeting: &mut Meeting<'_>) -> Option<(u32, Option<IncentiveId>)> {
+fn pay_one(
+    campaign: &Campaign,
+    unpaid: &Unpaid,
+    meeting: &mut Meeting<'_>,
+) -> Option<(u32, Option<IncentiveId>)> {
     let offer = campaign.offers.first()?;
     let grants = unpaid.rewards.iter().map(|(index, amount)| {
         let spec = offer.rewards.get(*index as usize)?;

@@ -37,14 +37,21 @@ pub(crate) fn consider(
 }
 
 /// The key under which a value of a field is remembered.
-pub(crate) fn mark_key(campaign: CampaignId, expr: &Expr, scope: &Scope<'_>) -> Result<[u8; 16], Refusal> {
+pub(crate) fn mark_key(
+    campaign: CampaignId,
+    expr: &Expr,
+    scope: &Scope<'_>,
+) -> Result<[u8; 16], Refusal> {
     let mut value = String::new();
     expr.value(scope)?.write_canonical(&mut value);
     Ok(hash_parts(&[b"once", campaign.0.as_bytes(), value.as_bytes()]))
 }
 
 /// The rewards of the first offer that matches, with their amounts.
-pub(crate) fn work_out<'c>(campaign: &'c Campaign, meeting: &Meeting<'_>) -> Result<Vec<Grant<'c>>, Refusal> {
+pub(crate) fn work_out<'c>(
+    campaign: &'c Campaign,
+    meeting: &Meeting<'_>,
+) -> Result<Vec<Grant<'c>>, Refusal> {
     let offer = choose(campaign, meeting)?;
     let grants = (0_u32..).zip(&offer.rewards).map(|(index, spec)| {
         let amount = amount_of(spec, &meeting.scope)?;

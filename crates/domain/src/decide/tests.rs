@@ -48,7 +48,12 @@ pub(crate) fn config(rules: &[Value]) -> TenantConfig {
         tenant_limit: LimitSpec::default(),
         user_limit: LimitSpec::default(),
         campaigns: (1..).zip(rules).map(|(n, rule)| source(n, rule)).collect(),
-        cohorts: vec![CohortSource { id: GOLD, membership_version: 1, refresh: None, computed_at: None }],
+        cohorts: vec![CohortSource {
+            id: GOLD,
+            membership_version: 1,
+            refresh: None,
+            computed_at: None,
+        }],
         dormant: Vec::new(),
         coupon_key: [7; 32],
     }
@@ -75,7 +80,13 @@ impl World {
         self.working.users.entry(id).or_default().stored.cohorts.push(cohort);
     }
     /// Sends an event; append time = event time unless another is given.
-    fn send_at(&mut self, user: &str, action: &str, (ts, append): (&str, &str), payload: Value) -> EventOutcome {
+    fn send_at(
+        &mut self,
+        user: &str,
+        action: &str,
+        (ts, append): (&str, &str),
+        payload: Value,
+    ) -> EventOutcome {
         let record = Record {
             offset: self.offset,
             append_time: append.parse().expect("a time"),
@@ -136,10 +147,35 @@ fn actions_and_conditions() {
     let rule = |on: Value, when: Value| json!({"on": on, "when": when, "rewards": points(1)});
     let buy = |amount: Value| ("purchase", T1, json!({"amount": amount}));
     check(vec![
-        ("any of several", rule(json!(["a", "purchase"]), Value::Null), vec![buy(json!(1)), ("b", T1, json!({}))], vec!["GRANTED", "-"]),
-        ("a pattern", rule(json!(["order.*"]), Value::Null), vec![("order.paid", T1, json!({})), ("orders", T1, json!({}))], vec!["GRANTED", "-"]),
-        ("a condition", rule(json!(["purchase"]), json!("event.amount >= 42.10")), vec![buy(json!(42.10)), buy(json!(42.09)), buy(json!("x")), ("purchase", T1, json!({}))], vec!["GRANTED", "RULE_FALSE", "TYPE_MISMATCH", "FIELD_MISSING"]),
-        ("division by zero", rule(json!(["purchase"]), json!("10 / event.amount > 1")), vec![buy(json!(0)), buy(json!(5))], vec!["RULE_ERROR", "GRANTED"]),
+        (
+            "any of several",
+            rule(json!(["a", "purchase"]), Value::Null),
+            vec![buy(json!(1)), ("b", T1, json!({}))],
+            vec!["GRANTED", "-"],
+        ),
+        (
+            "a pattern",
+            rule(json!(["order.*"]), Value::Null),
+            vec![("order.paid", T1, json!({})), ("orders", T1, json!({}))],
+            vec!["GRANTED", "-"],
+        ),
+        (
+            "a condition",
+            rule(json!(["purchase"]), json!("event.amount >= 42.10")),
+            vec![
+                buy(json!(42.10)),
+                buy(json!(42.09)),
+                buy(json!("x")),
+                ("purchase", T1, json!({})),
+            ],
+            vec!["GRANTED", "RULE_FALSE", "TYPE_MISMATCH", "FIELD_MISSING"],
+        ),
+        (
+            "division by zero",
+            rule(json!(["purchase"]), json!("10 / event.amount > 1")),
+            vec![buy(json!(0)), buy(json!(5))],
+            vec!["RULE_ERROR", "GRANTED"],
+        ),
     ]);
 }
 
@@ -156,12 +192,32 @@ fn amounts() {
         (json!({"type": "POINTS", "amount": "15"}), json!({}), "1 POINTS 15 POINTS"),
         (json!({"type": "POINTS", "amount": per_step}), json!({"x": 39.99}), "1 POINTS 6 POINTS"),
         (json!({"type": "POINTS", "amount": per_step}), json!({"x": 9.99}), "AMOUNT_ZERO"),
-        (json!({"type": "CASHBACK", "currency": "EUR", "amount": percent}), json!({"x": 33.3}), "1 CASHBACK 0.83 EUR"),
-        (json!({"type": "CASHBACK", "currency": "EUR", "amount": percent, "max": "0.5"}), json!({"x": 33.3}), "1 CASHBACK 0.5 EUR"),
-        (json!({"type": "CASHBACK", "currency": "EUR", "amount": percent, "min": "3"}), json!({"x": 33.3}), "1 CASHBACK 3 EUR"),
-        (json!({"type": "POINTS", "amount": {"formula": "event.x * 1.5"}, "round": {"places": 0, "mode": "DOWN"}}), json!({"x": 3}), "1 POINTS 4 POINTS"),
+        (
+            json!({"type": "CASHBACK", "currency": "EUR", "amount": percent}),
+            json!({"x": 33.3}),
+            "1 CASHBACK 0.83 EUR",
+        ),
+        (
+            json!({"type": "CASHBACK", "currency": "EUR", "amount": percent, "max": "0.5"}),
+            json!({"x": 33.3}),
+            "1 CASHBACK 0.5 EUR",
+        ),
+        (
+            json!({"type": "CASHBACK", "currency": "EUR", "amount": percent, "min": "3"}),
+            json!({"x": 33.3}),
+            "1 CASHBACK 3 EUR",
+        ),
+        (
+            json!({"type": "POINTS", "amount": {"formula": "event.x * 1.5"}, "round": {"places": 0, "mode": "DOWN"}}),
+            json!({"x": 3}),
+            "1 POINTS 4 POINTS",
+        ),
         (json!({"type": "POINTS", "amount": {"formula": "event.x"}}), json!({}), "FIELD_MISSING"),
-        (json!({"type": "POINTS", "amount": {"formula": "0 - event.x"}}), json!({"x": 3}), "AMOUNT_ZERO"),
+        (
+            json!({"type": "POINTS", "amount": {"formula": "0 - event.x"}}),
+            json!({"x": 3}),
+            "AMOUNT_ZERO",
+        ),
     ];
     for (reward, payload, expected) in cases {
         assert_eq!(amount(reward.clone(), payload), expected, "{reward}");
@@ -204,17 +260,47 @@ fn repetition_goes_by_event_time_in_the_tenants_zone() {
     let rule = |repeat: Value| json!({"on": ["p"], "repeat": repeat, "rewards": points(1)});
     let at = |ts: &'static str| ("p", ts, json!({}));
     check(vec![
-        ("once", rule(json!({"max": 1})), vec![at(T1), at("2027-03-02T10:00:00Z")], vec!["GRANTED", "REPEAT_LIMIT"]),
+        (
+            "once",
+            rule(json!({"max": 1})),
+            vec![at(T1), at("2027-03-02T10:00:00Z")],
+            vec!["GRANTED", "REPEAT_LIMIT"],
+        ),
         // Midnight in Paris is 23:00Z in winter.
-        ("per day", rule(json!({"max": 1, "per": "DAY"})), vec![at("2026-03-02T22:59:59Z"), at("2026-03-02T23:00:00Z"), at("2026-03-03T22:00:00Z")], vec!["GRANTED", "GRANTED", "REPEAT_LIMIT"]),
-        ("per week", rule(json!({"max": 2, "per": "WEEK"})), vec![at(T1), at(T1), at(T1), at("2026-03-09T10:00:00Z")], vec!["GRANTED", "GRANTED", "REPEAT_LIMIT", "GRANTED"]),
-        ("cooldown", rule(json!({"cooldown": "PT3H"})), vec![at("2026-03-02T10:00:00Z"), at("2026-03-02T12:59:59Z"), at("2026-03-02T13:00:00Z")], vec!["GRANTED", "COOLDOWN", "GRANTED"]),
+        (
+            "per day",
+            rule(json!({"max": 1, "per": "DAY"})),
+            vec![
+                at("2026-03-02T22:59:59Z"),
+                at("2026-03-02T23:00:00Z"),
+                at("2026-03-03T22:00:00Z"),
+            ],
+            vec!["GRANTED", "GRANTED", "REPEAT_LIMIT"],
+        ),
+        (
+            "per week",
+            rule(json!({"max": 2, "per": "WEEK"})),
+            vec![at(T1), at(T1), at(T1), at("2026-03-09T10:00:00Z")],
+            vec!["GRANTED", "GRANTED", "REPEAT_LIMIT", "GRANTED"],
+        ),
+        (
+            "cooldown",
+            rule(json!({"cooldown": "PT3H"})),
+            vec![
+                at("2026-03-02T10:00:00Z"),
+                at("2026-03-02T12:59:59Z"),
+                at("2026-03-02T13:00:00Z"),
+            ],
+            vec!["GRANTED", "COOLDOWN", "GRANTED"],
+        ),
     ]);
 }
 
 #[test]
 fn late_events_count_in_their_own_period() {
-    let mut world = World::of(&[json!({"on": ["p"], "repeat": {"max": 1, "per": "DAY"}, "rewards": points(1)})]);
+    let mut world = World::of(&[
+        json!({"on": ["p"], "repeat": {"max": 1, "per": "DAY"}, "rewards": points(1)}),
+    ]);
     let now = "2026-03-05T10:00:00Z";
     let sent = [
         ("2026-03-05T09:00:00Z", "GRANTED"),
@@ -233,8 +319,18 @@ fn late_events_count_in_their_own_period() {
 fn once_per_value_and_first_ever() {
     let lesson = |id: &str| ("lesson", T1, json!({"id": id}));
     check(vec![
-        ("once per value", json!({"on": ["lesson"], "oncePer": "event.id", "rewards": points(1)}), vec![lesson("a"), lesson("b"), lesson("a"), ("lesson", T1, json!({}))], vec!["GRANTED", "GRANTED", "ONCE_PER_VALUE", "FIELD_MISSING"]),
-        ("first ever", json!({"on": ["p", "q"], "firstEver": true, "rewards": points(1)}), vec![("p", T1, json!({})), ("p", T1, json!({})), ("q", T1, json!({}))], vec!["GRANTED", "NOT_FIRST", "GRANTED"]),
+        (
+            "once per value",
+            json!({"on": ["lesson"], "oncePer": "event.id", "rewards": points(1)}),
+            vec![lesson("a"), lesson("b"), lesson("a"), ("lesson", T1, json!({}))],
+            vec!["GRANTED", "GRANTED", "ONCE_PER_VALUE", "FIELD_MISSING"],
+        ),
+        (
+            "first ever",
+            json!({"on": ["p", "q"], "firstEver": true, "rewards": points(1)}),
+            vec![("p", T1, json!({})), ("p", T1, json!({})), ("q", T1, json!({}))],
+            vec!["GRANTED", "NOT_FIRST", "GRANTED"],
+        ),
     ]);
 }
 
@@ -245,9 +341,35 @@ fn schedules() {
     let night = json!({"weekdays": ["FRI"], "timeOfDay": {"from": "22:00", "to": "02:00"}});
     check(vec![
         // Friday 2026-03-06 22:30 in Paris; Saturday 01:30 belongs to Friday; Friday 01:30 to Thursday.
-        ("over midnight", rule(night), vec![at("2026-03-06T21:30:00Z"), at("2026-03-07T00:30:00Z"), at("2026-03-06T00:30:00Z"), at("2026-03-07T01:00:00Z")], vec!["GRANTED", "GRANTED", "OUTSIDE_SCHEDULE", "OUTSIDE_SCHEDULE"]),
-        ("over new year", rule(json!({"season": {"from": "12-15", "to": "01-06"}})), vec![at("2026-12-15T12:00:00Z"), at("2027-01-06T12:00:00Z"), at("2027-01-07T12:00:00Z")], vec!["GRANTED", "GRANTED", "OUTSIDE_SCHEDULE"]),
-        ("another zone", rule(json!({"zone": "America/New_York", "timeOfDay": {"from": "09:00", "to": "17:00"}})), vec![at("2026-03-02T14:00:00Z"), at("2026-03-02T13:59:00Z")], vec!["GRANTED", "OUTSIDE_SCHEDULE"]),
+        (
+            "over midnight",
+            rule(night),
+            vec![
+                at("2026-03-06T21:30:00Z"),
+                at("2026-03-07T00:30:00Z"),
+                at("2026-03-06T00:30:00Z"),
+                at("2026-03-07T01:00:00Z"),
+            ],
+            vec!["GRANTED", "GRANTED", "OUTSIDE_SCHEDULE", "OUTSIDE_SCHEDULE"],
+        ),
+        (
+            "over new year",
+            rule(json!({"season": {"from": "12-15", "to": "01-06"}})),
+            vec![
+                at("2026-12-15T12:00:00Z"),
+                at("2027-01-06T12:00:00Z"),
+                at("2027-01-07T12:00:00Z"),
+            ],
+            vec!["GRANTED", "GRANTED", "OUTSIDE_SCHEDULE"],
+        ),
+        (
+            "another zone",
+            rule(
+                json!({"zone": "America/New_York", "timeOfDay": {"from": "09:00", "to": "17:00"}}),
+            ),
+            vec![at("2026-03-02T14:00:00Z"), at("2026-03-02T13:59:00Z")],
+            vec!["GRANTED", "OUTSIDE_SCHEDULE"],
+        ),
     ]);
 }
 
@@ -263,13 +385,25 @@ fn budgets_reject_or_clamp() {
     assert_eq!(reasons(&second), ["BUDGET_EXHAUSTED", "GRANTED"], "what is left is 3");
     assert_eq!(reasons(&third), ["GRANTED", "BUDGET_EXHAUSTED"]);
     assert_eq!(second.considered[0].numbers, Some((Decimal::from(7), Decimal::from(10))));
-    let amounts: Vec<_> = world.granted().iter().map(|g| g.split(' ').nth(2).map(str::to_owned)).map(Option::unwrap).collect();
+    let amounts: Vec<_> = world
+        .granted()
+        .iter()
+        .map(|g| g.split(' ').nth(2).map(str::to_owned))
+        .map(Option::unwrap)
+        .collect();
     assert_eq!(amounts, ["7", "7", "3", "3"]);
 
     let per_user = json!({"id": "u", "measure": "COUNT", "scope": "USER", "per": "ROLLING", "days": 3, "max": "2"});
     let mut world = World::of(&[rule(per_user)]);
     let mut day = |ts: &str| reasons(&world.send("ada", "p", ts, json!({"x": 1})))[0];
-    let found = ["2026-03-02T10:00:00Z", "2026-03-03T10:00:00Z", "2026-03-04T10:00:00Z", "2026-03-05T10:00:00Z", "2026-03-05T11:00:00Z"].map(&mut day);
+    let found = [
+        "2026-03-02T10:00:00Z",
+        "2026-03-03T10:00:00Z",
+        "2026-03-04T10:00:00Z",
+        "2026-03-05T10:00:00Z",
+        "2026-03-05T11:00:00Z",
+    ]
+    .map(&mut day);
     assert_eq!(found, ["GRANTED", "GRANTED", "BUDGET_EXHAUSTED", "GRANTED", "BUDGET_EXHAUSTED"]);
 }
 
@@ -277,16 +411,22 @@ fn budgets_reject_or_clamp() {
 fn limits_hold_and_a_refusal_leaves_no_trace() {
     let rule = json!({"on": ["p"], "repeat": {"max": 1, "per": "DAY"}, "rewards": points(1)});
     let mut config = config(&[rule.clone(), rule]);
-    config.user_limit = LimitSpec { max_per_day: Some(1), max_total: Some(2), window_days: Some(2) };
+    config.user_limit =
+        LimitSpec { max_per_day: Some(1), max_total: Some(2), window_days: Some(2) };
     config.tenant_limit = LimitSpec { max_per_day: None, max_total: Some(4), window_days: None };
     let mut world = World::new(&config);
     let mut send = |user: &str, ts: &str| reasons(&world.send(user, "p", ts, json!({})));
     assert_eq!(send("ada", "2026-03-02T10:00:00Z"), ["GRANTED", "LIMIT_USER_DAY"]);
     assert_eq!(send("ada", "2026-03-03T10:00:00Z"), ["GRANTED", "LIMIT_USER_DAY"]);
-    assert_eq!(send("ada", "2026-03-04T10:00:00Z"), ["GRANTED", "LIMIT_USER_DAY"], "the window moves on");
+    assert_eq!(
+        send("ada", "2026-03-04T10:00:00Z"),
+        ["GRANTED", "LIMIT_USER_DAY"],
+        "the window moves on"
+    );
     assert_eq!(send("bob", "2026-03-04T10:00:00Z"), ["GRANTED", "LIMIT_USER_DAY"]);
     assert_eq!(send("cy", "2026-03-04T10:00:00Z"), ["LIMIT_TENANT_TOTAL", "LIMIT_TENANT_TOTAL"]);
-    let uses: Vec<_> = world.working.changes.incentives.iter().map(|i| i.limits.tenant_total.used).collect();
+    let uses: Vec<_> =
+        world.working.changes.incentives.iter().map(|i| i.limits.tenant_total.used).collect();
     assert_eq!(uses, [1, 2, 3, 4]);
     let cy = user_id(TENANT, &"cy".parse().expect("a reference"));
     assert!(world.working.users[&cy].stored.state.campaigns.is_empty(), "no slot was used up");
@@ -319,35 +459,88 @@ fn quests() {
         rule
     };
     let three = json!([{"id": "a", "on": ["p"], "goal": count(3)}]);
-    let sum = json!([{"id": "a", "on": ["p"], "goal": {"sum": {"of": "event.x", "target": "100"}}}]);
-    let (d1, d2, d3, d9) = ("2026-03-02T10:00:00Z", "2026-03-03T10:00:00Z", "2026-03-04T10:00:00Z", "2026-04-09T10:00:00Z");
+    let sum =
+        json!([{"id": "a", "on": ["p"], "goal": {"sum": {"of": "event.x", "target": "100"}}}]);
+    let (d1, d2, d3, d9) = (
+        "2026-03-02T10:00:00Z",
+        "2026-03-03T10:00:00Z",
+        "2026-03-04T10:00:00Z",
+        "2026-04-09T10:00:00Z",
+    );
     check(vec![
-        ("count, once", quest(three.clone(), json!({})), vec![p(d1), p(d2), p(d3), p(d9)], vec!["PROGRESS", "PROGRESS", "GRANTED", "REPEAT_LIMIT"]),
+        (
+            "count, once",
+            quest(three.clone(), json!({})),
+            vec![p(d1), p(d2), p(d3), p(d9)],
+            vec!["PROGRESS", "PROGRESS", "GRANTED", "REPEAT_LIMIT"],
+        ),
         ("sum", quest(sum, json!({})), vec![p(d1), p(d2)], vec!["PROGRESS", "GRANTED"]),
-        ("any order", quest(two.clone(), json!({})), vec![q(d1), q(d2), p(d3)], vec!["PROGRESS", "STEP_NOT_OPEN", "GRANTED"]),
-        ("sequence", quest(two.clone(), json!({"order": "SEQUENCE"})), vec![q(d1), p(d2), q(d3)], vec!["STEP_NOT_OPEN", "PROGRESS", "GRANTED"]),
+        (
+            "any order",
+            quest(two.clone(), json!({})),
+            vec![q(d1), q(d2), p(d3)],
+            vec!["PROGRESS", "STEP_NOT_OPEN", "GRANTED"],
+        ),
+        (
+            "sequence",
+            quest(two.clone(), json!({"order": "SEQUENCE"})),
+            vec![q(d1), p(d2), q(d3)],
+            vec!["STEP_NOT_OPEN", "PROGRESS", "GRANTED"],
+        ),
         ("one of two", quest(two, json!({"atLeast": 1})), vec![q(d1)], vec!["GRANTED"]),
-        ("rolling window", quest(three.clone(), json!({"window": {"rolling": "P2D"}})), vec![p(d1), p(d2), p(d3), p(d3), p(d3)], vec!["PROGRESS", "PROGRESS", "PROGRESS", "PROGRESS", "GRANTED"]),
-        ("calendar window", quest(three.clone(), json!({"window": {"calendar": "MONTH"}})), vec![p(d1), p(d2), p(d9), p(d9), p(d9)], vec!["PROGRESS", "PROGRESS", "PROGRESS", "PROGRESS", "GRANTED"]),
-        ("fixed window", quest(three.clone(), json!({"window": {"fixed": {"from": d2, "to": d9}}})), vec![p(d1), p(d2), p(d9)], vec!["OUTSIDE_WINDOW", "PROGRESS", "OUTSIDE_WINDOW"]),
-        ("repeat with cooldown", quest(json!([{"id": "a", "on": ["p"]}]), json!({"repeat": {"cooldown": "P2D"}})), vec![p(d1), p(d2), p(d3)], vec!["GRANTED", "COOLDOWN", "GRANTED"]),
+        (
+            "rolling window",
+            quest(three.clone(), json!({"window": {"rolling": "P2D"}})),
+            vec![p(d1), p(d2), p(d3), p(d3), p(d3)],
+            vec!["PROGRESS", "PROGRESS", "PROGRESS", "PROGRESS", "GRANTED"],
+        ),
+        (
+            "calendar window",
+            quest(three.clone(), json!({"window": {"calendar": "MONTH"}})),
+            vec![p(d1), p(d2), p(d9), p(d9), p(d9)],
+            vec!["PROGRESS", "PROGRESS", "PROGRESS", "PROGRESS", "GRANTED"],
+        ),
+        (
+            "fixed window",
+            quest(three.clone(), json!({"window": {"fixed": {"from": d2, "to": d9}}})),
+            vec![p(d1), p(d2), p(d9)],
+            vec!["OUTSIDE_WINDOW", "PROGRESS", "OUTSIDE_WINDOW"],
+        ),
+        (
+            "repeat with cooldown",
+            quest(json!([{"id": "a", "on": ["p"]}]), json!({"repeat": {"cooldown": "P2D"}})),
+            vec![p(d1), p(d2), p(d3)],
+            vec!["GRANTED", "COOLDOWN", "GRANTED"],
+        ),
     ]);
 }
 
 #[test]
 fn a_quest_refused_by_a_limit_closes_or_is_paid_later() {
     let quest = |on_limit: &str| json!({"steps": [{"id": "a", "on": ["p"]}], "repeat": {"max": 9}, "onLimit": on_limit, "rewards": points(5)});
-    for (on_limit, next_day) in [("CLOSE", vec!["GRANTED"]), ("RETRY", vec!["GRANTED", "COMPLETED_UNPAID"])] {
+    for (on_limit, next_day) in
+        [("CLOSE", vec!["GRANTED"]), ("RETRY", vec!["GRANTED", "COMPLETED_UNPAID"])]
+    {
         let mut config = config(&[quest(on_limit)]);
         config.user_limit.max_per_day = Some(1);
         let mut world = World::new(&config);
-        assert_eq!(reasons(&world.send("ada", "p", "2026-03-02T10:00:00Z", json!({}))), ["GRANTED"]);
+        assert_eq!(
+            reasons(&world.send("ada", "p", "2026-03-02T10:00:00Z", json!({}))),
+            ["GRANTED"]
+        );
         let refused = world.send("ada", "p", "2026-03-02T11:00:00Z", json!({}));
         assert_eq!(reasons(&refused), ["COMPLETED_UNPAID"]);
         assert_eq!(refused.considered[0].numbers, Some((Decimal::ONE, Decimal::ONE)));
         let next = world.send("ada", "p", "2026-03-03T11:00:00Z", json!({}));
         assert_eq!(reasons(&next), next_day, "{on_limit}");
-        let cycles: Vec<_> = world.working.changes.completions.iter().filter(|(_, c)| c.step.is_none()).map(|(_, c)| (c.cycle, c.unpaid_reason)).collect();
+        let cycles: Vec<_> = world
+            .working
+            .changes
+            .completions
+            .iter()
+            .filter(|(_, c)| c.step.is_none())
+            .map(|(_, c)| (c.cycle, c.unpaid_reason))
+            .collect();
         assert_eq!(cycles[1], (2, Some("LIMIT_USER_DAY")));
     }
 }
@@ -385,12 +578,27 @@ fn outcomes_survive_storage() {
         status: Status::Decided,
         grants: 1,
         considered: vec![
-            Considered { campaign: campaign_id(3), number: 3, version: 2, reason: Reason::Granted, numbers: None },
-            Considered { campaign: campaign_id(5), number: 5, version: 1, reason: Reason::LimitUserDay, numbers: Some((10.into(), 10.into())) },
+            Considered {
+                campaign: campaign_id(3),
+                number: 3,
+                version: 2,
+                reason: Reason::Granted,
+                numbers: None,
+            },
+            Considered {
+                campaign: campaign_id(5),
+                number: 5,
+                version: 1,
+                reason: Reason::LimitUserDay,
+                numbers: Some((10.into(), 10.into())),
+            },
         ],
     };
     let stored = outcome.to_stored();
-    assert_eq!(stored, r#"{"s":"DECIDED","g":1,"c":[[3,2,"GRANTED"],[5,1,"LIMIT_USER_DAY","10","10"]]}"#);
+    assert_eq!(
+        stored,
+        r#"{"s":"DECIDED","g":1,"c":[[3,2,"GRANTED"],[5,1,"LIMIT_USER_DAY","10","10"]]}"#
+    );
     let read = StoredOutcome::parse(&stored).expect("it reads back");
     assert_eq!((read.status, read.grants, read.lines.len()), (Status::Decided, 1, 2));
     assert_eq!(read.lines[1].numbers, Some((10.into(), 10.into())));

@@ -80,6 +80,16 @@ impl Fields {
         self.fields.get(usize::from(slot.0)).map_or("", |field| &field.path)
     }
 
+    /// True for a field of the user's attributes.
+    pub fn is_user(&self, slot: SlotId) -> bool {
+        self.fields.get(usize::from(slot.0)).is_some_and(|field| field.root == Root::User)
+    }
+
+    /// True when some expression reads the user's attributes.
+    pub fn uses_user(&self) -> bool {
+        self.fields.iter().any(|field| field.root == Root::User)
+    }
+
     /// The slot of a path that begins with `base` (`event`, `user`, `event.items[]`); `None` when
     /// there is no room.
     pub(super) fn intern(&mut self, root: Root, base: &str, steps: &[Step]) -> Option<SlotId> {

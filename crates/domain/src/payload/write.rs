@@ -25,6 +25,13 @@ pub fn show(value: &Value<'_>, max: usize) -> String {
     out
 }
 
+impl Value<'_> {
+    /// Appends the canonical text: equal content, equal text.
+    pub fn write_canonical(&self, out: &mut String) {
+        write_value(self, Form::Canonical, out);
+    }
+}
+
 fn write_value(value: &Value<'_>, form: Form, out: &mut String) {
     match value {
         Value::Null => out.push_str("null"),

@@ -80,6 +80,8 @@ impl Described for ActionPattern {
 impl Shape for ActionPattern {
     fn read(value: &Value, at: &mut Reader<'_>) -> Option<Self> {
         let text = at.text(value)?;
-        text.parse().map_err(|why: IdError| at.refuse::<()>(FaultCode::Syntax, why.to_string())).ok()
+        text.parse()
+            .map_err(|why: IdError| at.refuse::<()>(FaultCode::Syntax, why.to_string()))
+            .ok()
     }
 }

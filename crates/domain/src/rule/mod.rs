@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub use action::ActionPattern;
-pub use quest::{Goal, OnLimit, Order, QuestRule, Step, SumGoal, FixedWindow, QuestWindow};
+pub use quest::{FixedWindow, Goal, OnLimit, Order, QuestRule, QuestWindow, Step, SumGoal};
 pub use reward::{
     Amount, AmountRule, CouponCode, GeneratedCode, LadderLine, PerStep, Percent, Reward, Rounding,
     RoundingMode,
@@ -25,7 +25,7 @@ pub use reward::{
 pub use schedule::{MonthDay, Schedule, Season, TimeOfDay, TimeSpan, Weekday};
 
 use crate::id::CohortId;
-use crate::shape::{Faults, Many, Reader, Text, Whole, FaultCode};
+use crate::shape::{FaultCode, Faults, Many, Reader, Text, Whole};
 use crate::time::Length;
 
 /// Text of an expression.
@@ -170,7 +170,11 @@ fn check_budget(budget: &Budget, at: &mut Reader<'_>) {
         refuse("currency", FaultCode::Required, "must name the currency of an AMOUNT budget");
     }
     if !amount && budget.currency.is_some() {
-        refuse("currency", FaultCode::Conflict, "means nothing for a COUNT; remove it or use AMOUNT");
+        refuse(
+            "currency",
+            FaultCode::Conflict,
+            "means nothing for a COUNT; remove it or use AMOUNT",
+        );
     }
     if !amount && budget.on_edge == OnEdge::Clamp {
         refuse("onEdge", FaultCode::Conflict, "CLAMP cuts amounts; a COUNT can only REJECT");
@@ -237,7 +241,10 @@ fn check_unique_ids<'a>(ids: impl Iterator<Item = &'a str>, field: &str, at: &mu
             at.field(field, |at| {
                 at.item(i, |at| {
                     at.field("id", |at| {
-                        at.refuse::<()>(FaultCode::Duplicate, format!("{id:?} is used twice; ids must differ"))
+                        at.refuse::<()>(
+                            FaultCode::Duplicate,
+                            format!("{id:?} is used twice; ids must differ"),
+                        )
                     })
                 })
             });
@@ -276,7 +283,8 @@ impl Rule {
     /// What the top-level `actions` array holds: the actions it listens to, `*` when it has a
     /// pattern; sorted, each once.
     pub fn actions(&self) -> Vec<String> {
-        let words = self.patterns().into_iter().map(|p| if p.is_pattern() { "*" } else { p.as_str() });
+        let words =
+            self.patterns().into_iter().map(|p| if p.is_pattern() { "*" } else { p.as_str() });
         words.map(str::to_owned).collect::<BTreeSet<_>>().into_iter().collect()
     }
 

@@ -137,7 +137,10 @@ fn check_quest(rule: &QuestRule, at: &mut Reader<'_>) {
     }
     if rule.order == Order::Sequence && (least.as_u32() as usize) < steps {
         at.field("atLeast", |at| {
-            at.refuse::<()>(FaultCode::Conflict, "a SEQUENCE wants all of its steps; remove atLeast")
+            at.refuse::<()>(
+                FaultCode::Conflict,
+                "a SEQUENCE wants all of its steps; remove atLeast",
+            )
         });
     }
 }

@@ -7,7 +7,9 @@ use serde_json::Value;
 use super::ExprText;
 use crate::id::CohortId;
 use crate::incentive::RewardType;
-use crate::shape::{Described, FaultCode, Many, Reader, Schemas, Shape, Text, Whole, read_word, schema};
+use crate::shape::{
+    Described, FaultCode, Many, Reader, Schemas, Shape, Text, Whole, read_word, schema,
+};
 
 crate::shape! {
     /// One reward.
@@ -38,12 +40,20 @@ fn check_reward(reward: &Reward, at: &mut Reader<'_>) {
             } else {
                 (FaultCode::Conflict, "only a COUPON has a code")
             };
-            at.refuse_with::<()>(code, detail, r#"write it as {"generated": {"prefix": "SPRING-", "length": 8}}"#)
+            at.refuse_with::<()>(
+                code,
+                detail,
+                r#"write it as {"generated": {"prefix": "SPRING-", "length": 8}}"#,
+            )
         });
     }
     if reward.kind == RewardType::Cashback && reward.currency.is_none() {
         at.field("currency", |at| {
-            at.refuse_with::<()>(FaultCode::Required, "is missing: a CASHBACK is money", "write it as EUR or USD")
+            at.refuse_with::<()>(
+                FaultCode::Required,
+                "is missing: a CASHBACK is money",
+                "write it as EUR or USD",
+            )
         });
     }
     for (name, value) in [("min", reward.min), ("max", reward.max)] {
@@ -127,7 +137,11 @@ impl Described for Amount {
 }
 impl Shape for Amount {
     fn read(value: &Value, at: &mut Reader<'_>) -> Option<Self> {
-        if value.is_object() { at.read(value).map(Self::Rule) } else { at.read(value).map(Self::Constant) }
+        if value.is_object() {
+            at.read(value).map(Self::Rule)
+        } else {
+            at.read(value).map(Self::Constant)
+        }
     }
 }
 
@@ -155,7 +169,9 @@ crate::shape! {
 
 fn check_percent(percent: &Percent, at: &mut Reader<'_>) {
     if percent.rate <= Decimal::ZERO || percent.rate > Decimal::from(10_000) {
-        at.field("rate", |at| at.refuse::<()>(FaultCode::OutOfRange, "must be above 0 and at most 10000"));
+        at.field("rate", |at| {
+            at.refuse::<()>(FaultCode::OutOfRange, "must be above 0 and at most 10000")
+        });
     }
 }
 

@@ -83,7 +83,9 @@ impl Serialize for MonthDay {
 
 fn two_by_two(text: &str, between: char) -> Option<(u16, u16)> {
     let (a, b) = text.split_once(between)?;
-    let digits = |t: &str| (t.len() == 2 && t.bytes().all(|c| c.is_ascii_digit())).then(|| t.parse().ok())?;
+    let digits = |t: &str| {
+        (t.len() == 2 && t.bytes().all(|c| c.is_ascii_digit())).then(|| t.parse().ok())?
+    };
     Some((digits(a)?, digits(b)?))
 }
 
@@ -152,7 +154,10 @@ impl Schedule {
 
     fn season_holds(&self, date: jiff::civil::Date) -> bool {
         let Some(season) = &self.season else { return true };
-        let today = MonthDay { month: date.month().unsigned_abs().into(), day: date.day().unsigned_abs().into() };
+        let today = MonthDay {
+            month: date.month().unsigned_abs().into(),
+            day: date.day().unsigned_abs().into(),
+        };
         if season.from <= season.to {
             season.from <= today && today <= season.to
         } else {
