@@ -1,1 +1,51 @@
-fn main() {}
+//! `incent`: the platform in one binary. This file only parses and dispatches; each command is a
+//! file in [`command`].
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use crate::cli::{Cli, Command};
+use crate::failure::Outcome;
+use crate::output::Output;
+
+mod cli;
+mod client;
+mod clock;
+mod command;
+mod config;
+mod failure;
+mod interrupt;
+mod output;
+mod progress;
+mod reading;
+mod table;
+mod telemetry;
+
+fn main() -> ExitCode {
+    let Cli { global, command } = Cli::parse();
+    let no_color = global.no_color || config::no_color();
+    let out = Output::new(global.output, no_color, global.quiet, global.verbose);
+    let outcome = match command {
+        Some(command) => run(command, &out),
+        None => out.data(Cli::command().render_help().to_string().trim_end()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) if failure.is_silent() => ExitCode::SUCCESS,
+        Err(failure) => {
+            out.error(&failure);
+            failure.code.into()
+        }
+    }
+}
+
+fn run(command: Command, out: &Output) -> Outcome {
+    match command {
+        Command::Import(args) => command::import::run(args, out),
+        Command::Export(args) => command::export::run(args, out),
+        Command::Token(args) => command::token::run(args, out),
+        Command::Completions(args) => command::completions::run(args, out),
+        Command::Schemas(args) => command::schemas::run(args, out),
+    }
+}

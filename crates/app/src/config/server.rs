@@ -1,0 +1,133 @@
+//! Settings of `serve`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use domain::shape::Text;
+
+use super::document;
+use crate::failure::{Failure, Outcome};
+use crate::telemetry::LogFormat;
+
+/// Where the platform listens unless told otherwise.
+pub const LISTEN: &str = "127.0.0.1:8080";
+/// Where it keeps its data unless told otherwise.
+pub const DATA_DIR: &str = "incent-data";
+
+/// Flags and variables of `serve`; each is also a key of the configuration file.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Flags {
+    /// Configuration file (YAML or JSON); its keys are the long flags in camelCase
+    #[arg(long, env = "INCENT_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Address to listen on; port 0 picks a free one [default: 127.0.0.1:8080]
+    #[arg(long, env = "INCENT_LISTEN", value_name = "ADDR")]
+    pub listen: Option<String>,
+    /// Directory of the data [default: incent-data]
+    #[arg(long, env = "INCENT_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Roles to run: all, or some of events,cms,cohorts,ic,dcm [default: all]
+    #[arg(long, env = "INCENT_ROLES", value_name = "ROLES", value_delimiter = ',')]
+    pub roles: Option<Vec<String>>,
+    /// Bearer token of the platform's admin
+    #[arg(long, env = "INCENT_ADMIN_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    pub admin_token: Option<String>,
+    /// What is logged: a level, or a list such as warn,incent_engine=debug [default: info]
+    #[arg(long, env = "INCENT_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+    /// How logs are written [default: text on a terminal, json otherwise]
+    #[arg(long, env = "INCENT_LOG_FORMAT", value_enum, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+}
+
+domain::choice! {
+    /// How logs are written.
+    pub enum FileLogFormat {
+        /// Text on a terminal, JSON otherwise.
+        Auto = "auto",
+        /// Text.
+        Text = "text",
+        /// A JSON document a line.
+        Json = "json",
+    }
+}
+
+domain::shape! {
+    /// The configuration file. Flags and `INCENT_…` variables win over it.
+    pub struct ServerFile {
+        /// Address to listen on; port 0 picks a free one.
+        "listen" listen: Option<Text<1, 200>>,
+        /// Directory of the data.
+        "dataDir" data_dir: Option<Text<1, 4096>>,
+        /// Roles to run; all when left out.
+        "roles" roles: Option<Vec<String>>,
+        /// Bearer token of the platform's admin. Better kept in `INCENT_ADMIN_TOKEN`.
+        "adminToken" admin_token: Option<Text<1, 512>>,
+        /// What is logged: a level, or a list such as `warn,incent_engine=debug`.
+        "log" log: Option<Text<1, 1000>>,
+        /// How logs are written.
+        "logFormat" log_format: Option<FileLogFormat>,
+    }
+}
+
+/// Settings in force.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Where the data is.
+    pub data_dir: PathBuf,
+    /// Which roles run, as written; empty = all.
+    pub roles: Vec<String>,
+    /// The admin's bearer token, if there is one.
+    pub admin_token: Option<String>,
+    /// Log filter.
+    pub log: String,
+    /// Log format.
+    pub log_format: LogFormat,
+}
+
+impl Settings {
+    /// From flags, variables, file and defaults, in this order. Errors: a file that cannot be read
+    /// or has faults, an address that is none.
+    pub fn resolve(flags: Flags) -> Outcome<Self> {
+        let file: Option<ServerFile> = flags.config.as_deref().map(document::read).transpose()?;
+        let listen = pick(flags.listen, file.as_ref().and_then(|f| f.listen.as_ref()), LISTEN);
+        let data_dir = flags.data_dir.unwrap_or_else(|| {
+            pick(None, file.as_ref().and_then(|f| f.data_dir.as_ref()), DATA_DIR).into()
+        });
+        let token = flags.admin_token.filter(|token| !token.is_empty());
+        let in_file = file.as_ref().and_then(|f| f.log_format).map(|format| match format {
+            FileLogFormat::Auto => LogFormat::Auto,
+            FileLogFormat::Text => LogFormat::Text,
+            FileLogFormat::Json => LogFormat::Json,
+        });
+        Ok(Self {
+            listen: address(&listen)?,
+            data_dir,
+            roles: flags.roles.or_else(|| file.as_ref()?.roles.clone()).unwrap_or_default(),
+            admin_token: token
+                .or_else(|| file.as_ref()?.admin_token.as_ref().map(ToString::to_string)),
+            log: pick(flags.log, file.as_ref().and_then(|f| f.log.as_ref()), "info"),
+            log_format: flags.log_format.or(in_file).unwrap_or_default(),
+        })
+    }
+}
+
+fn pick<T: ToString>(flag: Option<String>, file: Option<&T>, default: &str) -> String {
+    flag.or_else(|| file.map(ToString::to_string)).unwrap_or_else(|| default.to_owned())
+}
+
+/// Reads an address: `HOST:PORT`, `:PORT` or a bare port, the latter two on this machine only.
+pub fn address(text: &str) -> Outcome<SocketAddr> {
+    use std::net::ToSocketAddrs;
+    let full = match text.strip_prefix(':').unwrap_or(text).parse::<u16>() {
+        Ok(port) => format!("127.0.0.1:{port}"),
+        Err(_) => text.to_owned(),
+    };
+    let resolved = full.to_socket_addrs().ok().and_then(|mut found| found.next());
+    resolved.ok_or_else(|| {
+        Failure::usage(format!("{text:?} is not an address to listen on"))
+            .mend("write it as 127.0.0.1:8080, or 0.0.0.0:8080 for every interface")
+    })
+}
