@@ -14,6 +14,7 @@ pub const ENV_FILE: &str = "dev.env";
 
 /// Flags of commands that talk to a running platform.
 #[derive(Clone, Debug, Default, clap::Args)]
+#[group(skip)]
 #[command(next_help_heading = "Connection")]
 pub struct Flags {
     /// Address of the platform [default: that of dev.env, or http://127.0.0.1:8080]

@@ -16,6 +16,7 @@ pub const DATA_DIR: &str = "incent-data";
 
 /// Flags and variables of `serve`; each is also a key of the configuration file.
 #[derive(Clone, Debug, Default, clap::Args)]
+#[group(skip)]
 pub struct Flags {
     /// Configuration file (YAML or JSON); its keys are the long flags in camelCase
     #[arg(long, env = "INCENT_CONFIG", value_name = "FILE")]

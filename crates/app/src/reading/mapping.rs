@@ -24,6 +24,7 @@ pub const REJECTED_WHY: &str = "rejected_why";
 
 /// Flags of the mapping. JSON lines need none when they are events as the REST API takes them.
 #[derive(Clone, Debug, Default, clap::Args)]
+#[group(skip)]
 #[command(next_help_heading = "Columns")]
 pub struct Flags {
     /// File with the mapping (YAML or JSON); flags win over it

@@ -116,37 +116,37 @@ impl<R: BufRead> Records<R> {
         }
     }
 
-    /// A row of a CSV, which may span lines inside quotes. A quote that is never closed costs its
-    /// own line only: the lines after it are read again.
+    /// A row of a CSV, which may span lines inside quotes. A quote that is not closed, or not where
+    /// the columns want it, costs its own line only: the lines after it are read again.
     fn csv_record(&mut self, first: Line) -> Outcome<Result<Record, Broken>> {
-        let number = first.number;
+        let Line { number, text, fault } = first;
+        if let Some(why) = fault {
+            return Ok(Err(Broken { line: number, raw: text, why, sound: false }));
+        }
         let mut quote = Quote::default();
-        quote.feed(&first.text, self.delimiter);
-        let (mut raw, mut fault, mut more) = (first.text.clone(), first.fault, Vec::new());
-        while fault.is_none() && quote.is_open() {
-            let next = self.lines.next().map_err(|e| unreadable(&e))?;
-            match next {
-                Some(line)
-                    if line.fault.is_none() && raw.len() + line.text.len() < LINE_BYTES_MAX =>
-                {
-                    quote.feed("\n", self.delimiter);
-                    quote.feed(&line.text, self.delimiter);
-                    raw.push('\n');
-                    raw.push_str(&line.text);
-                    more.push(line);
-                }
-                other => {
-                    more.extend(other);
-                    fault = Some("a quote that begins in this line is never closed".to_owned());
-                    raw.clone_from(&first.text);
-                }
+        quote.feed(&text, self.delimiter);
+        let (mut raw, mut more) = (text.clone(), Vec::new());
+        while quote.is_open() {
+            let Some(line) = self.lines.next().map_err(|e| unreadable(&e))? else { break };
+            let usable = line.fault.is_none() && raw.len() + line.text.len() < LINE_BYTES_MAX;
+            if usable {
+                quote.feed("\n", self.delimiter);
+                quote.feed(&line.text, self.delimiter);
+                raw.push('\n');
+                raw.push_str(&line.text);
+            }
+            more.push(line);
+            if !usable {
+                break;
             }
         }
-        if let Some(why) = fault {
-            self.lines.put_back(more.into_iter());
-            return Ok(Err(Broken { line: number, raw, why, sound: false }));
+        let read = self.checked(number, raw);
+        if !quote.is_open() && (more.is_empty() || read.is_ok()) {
+            return Ok(read);
         }
-        Ok(self.checked(number, raw))
+        self.lines.put_back(more.into_iter());
+        let why = "a quote that begins in this line is never closed".to_owned();
+        Ok(Err(Broken { line: number, raw: text, why, sound: false }))
     }
 
     fn checked(&self, line: u64, raw: String) -> Result<Record, Broken> {

@@ -1,6 +1,6 @@
 use domain::id::{ActionCode, EventId, UserRef};
 use domain::time::Zone;
-use testkit::TempDir;
+use testkit::dir::TempDir;
 
 use super::mapping::{Flags, Mapping};
 use super::sort::Sorter;
