@@ -1,5 +1,6 @@
 //! Who calls, and what they may reach.
 
+pub mod jwt;
 pub mod key;
 
 use axum::http::HeaderMap;
