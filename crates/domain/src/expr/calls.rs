@@ -91,12 +91,23 @@ impl Compiler<'_, '_> {
 
     fn compare(&mut self, comparison: Comparison, pair: [Node; 2], span: Span) -> Compiled {
         let [a, b] = &pair;
+        for (side, other) in [(a, b), (b, a)] {
+            if other.ty == Type::Time && matches!(side.ty, Type::Text | Type::Any) {
+                self.needs(side, Type::Time, "event.ts < timestamp(\"2026-12-24T00:00:00Z\")")?;
+            }
+            self.check_weekday(side, other)?;
+        }
         let known = a.ty != Type::Any && b.ty != Type::Any;
         let with_null = a.ty == Type::Null || b.ty == Type::Null;
         if known && a.ty != b.ty && !(with_null && comparison.is_equality()) {
             let message = format!("{} is compared with {}", a.ty.name(), b.ty.name());
-            let error = ExprError::new(span, message).hint("compare values of the same type");
-            self.report(error);
+            let hint = match (a.ty, b.ty) {
+                (Type::Number, Type::Text) | (Type::Text, Type::Number) => {
+                    "numbers are written without quotes, texts with them"
+                }
+                _ => "compare values of the same type",
+            };
+            self.report(ExprError::new(span, message).hint(hint));
             return None;
         }
         for side in [a, b] {
@@ -106,12 +117,6 @@ impl Compiler<'_, '_> {
                 self.report(ExprError::new(side.span, message).hint("use == or !="));
                 return None;
             }
-        }
-        for (side, other) in [(a, b), (b, a)] {
-            if other.ty == Type::Time && side.ty != Type::Null {
-                self.needs(side, Type::Time, "event.ts < timestamp(\"2026-12-24T00:00:00Z\")")?;
-            }
-            self.check_weekday(side, other)?;
         }
         Some(Node { kind: Kind::Logic(lowered(comparison, pair)), ty: Type::Bool, span })
     }
@@ -184,7 +189,7 @@ impl Compiler<'_, '_> {
         }
         let divides = matches!(operator, Operator::Divide | Operator::Remainder);
         if divides && matches!(&b.kind, Kind::Const(Val::Number(n)) if n.is_zero()) {
-            return self.refuse(span, "divides by zero");
+            return self.refuse(span, "this divides by zero");
         }
         let math = Math::Binary(operator, Box::new(pair));
         Some(Node { kind: Kind::Math(math), ty: Type::Number, span })
@@ -194,7 +199,7 @@ impl Compiler<'_, '_> {
         let span = self.source.span(node);
         let name = call.func_name.as_str();
         let Some((_, meaning, example)) = TABLE.iter().find(|(known, ..)| *known == name) else {
-            return self.unknown_function(name, span);
+            return self.unknown_function(name, self.source.function_name(node));
         };
         let args: Vec<&Expression> = call.target.as_deref().into_iter().chain(&call.args).collect();
         let (least, most) = match meaning {
@@ -267,7 +272,8 @@ impl Compiler<'_, '_> {
         let zone = match args.get(1) {
             None => None,
             Some(name) => {
-                let text = self.literal_text(name, "a time zone", example)?;
+                let text =
+                    self.literal_text(name, "a time zone", "hour(event.ts, \"Europe/Paris\")")?;
                 match Zone::named(&text) {
                     Ok(zone) => Some(zone),
                     Err(error) => return self.refuse(self.source.span(name), error.to_string()),
@@ -323,11 +329,9 @@ impl Compiler<'_, '_> {
         let list_functions = ["exists", "all", "exists_one", "filter", "map"];
         let hint = match elsewhere {
             Some(hint) => hint.to_owned(),
-            None if name == "has" => "has takes one field, as in has(event.amount)".to_owned(),
+            None if name == "has" => "it takes one field, as in has(event.amount)".to_owned(),
             None if list_functions.contains(&name) => {
-                format!(
-                    "{name} is called on a list, as in event.items.{name}(item, item.price > 5)"
-                )
+                format!("write event.items.{name}(item, item.price > 5)")
             }
             None => {
                 let known = TABLE.iter().map(|(known, ..)| *known);
@@ -337,22 +341,26 @@ impl Compiler<'_, '_> {
                 }
             }
         };
-        self.report(ExprError::new(span, format!("there is no function {name}")).hint(hint));
+        let message = match name == "has" || list_functions.contains(&name) {
+            true => format!("{name} is not called like this"),
+            false => format!("there is no function {name}"),
+        };
+        self.report(ExprError::new(span, message).hint(hint));
         None
     }
 }
 
 /// A field compared with a number or a text is tested in one step.
 fn lowered(comparison: Comparison, pair: [Node; 2]) -> Logic {
-    let (comparison, field, constant) = match (&pair[0].kind, &pair[1].kind) {
+    let (turned, field, constant) = match (&pair[0].kind, &pair[1].kind) {
         (Kind::Field(slot), Kind::Const(value)) => (comparison, *slot, value),
         (Kind::Const(value), Kind::Field(slot)) => (comparison.mirrored(), *slot, value),
         _ => return Logic::Compare(comparison, Box::new(pair)),
     };
     match constant {
-        Val::Number(n) => Logic::Test(field, Test::Number(comparison, *n)),
-        Val::Text(text) if comparison.is_equality() => {
-            Logic::Test(field, Test::Text(comparison == Comparison::Equal, text.as_ref().into()))
+        Val::Number(n) => Logic::Test(field, Test::Number(turned, *n)),
+        Val::Text(text) if turned.is_equality() => {
+            Logic::Test(field, Test::Text(turned == Comparison::Equal, text.as_ref().into()))
         }
         _ => Logic::Compare(comparison, Box::new(pair)),
     }

@@ -33,6 +33,7 @@ pub(super) fn compile(text: &str, fields: &mut Fields, want: Want) -> Result<Exp
         cohorts: Vec::new(),
         items: Vec::new(),
         nodes: 0,
+        too_deep: false,
     };
     let root = compiler.node(&source.tree, 1);
     let root = root.and_then(|root| compiler.wanted(root, want));
@@ -63,6 +64,7 @@ pub(super) struct Compiler<'c, 't> {
     pub(super) cohorts: Vec<CohortId>,
     pub(super) items: Vec<ItemName>,
     nodes: usize,
+    too_deep: bool,
 }
 
 impl Compiler<'_, '_> {
@@ -72,11 +74,13 @@ impl Compiler<'_, '_> {
         if self.nodes > NODES_MAX {
             // One report is enough; every further node stops here too.
             let first = self.nodes == NODES_MAX + 1;
-            let message = format!("has more than {NODES_MAX} parts; split it into several rules");
+            let message =
+                format!("the text has more than {NODES_MAX} parts; split it into several rules");
             return if first { self.refuse(self.whole(), message) } else { None };
         }
         if depth > DEPTH_MAX {
-            return self.refuse(self.source.span(node), too_deep());
+            let first = !std::mem::replace(&mut self.too_deep, true);
+            return if first { self.refuse(self.source.span(node), too_deep()) } else { None };
         }
         match &node.expr {
             Syntax::Literal(literal) => self.literal(node, literal),
@@ -96,7 +100,7 @@ impl Compiler<'_, '_> {
             Syntax::Map(_) | Syntax::Struct(_) => {
                 self.refuse(self.source.span(node), "objects cannot be made here")
             }
-            Syntax::Unspecified => self.refuse(self.source.span(node), "is not an expression"),
+            Syntax::Unspecified => self.refuse(self.source.span(node), "this is not an expression"),
         }
     }
 
@@ -208,10 +212,10 @@ impl Compiler<'_, '_> {
             Err(kind) => self.refuse(
                 node.span,
                 match kind {
-                    WhyKind::DivisionByZero => "divides by zero",
-                    WhyKind::Overflow => "has a result of more than 28 digits",
-                    WhyKind::NotATime => "is not a time; write it as \"2026-11-22T10:00:00Z\"",
-                    _ => "has no value",
+                    WhyKind::DivisionByZero => "this divides by zero",
+                    WhyKind::Overflow => "this has a result of more than 28 digits",
+                    WhyKind::NotATime => "this is not a time; write it as \"2026-11-22T10:00:00Z\"",
+                    _ => "this has no value",
                 },
             ),
         }

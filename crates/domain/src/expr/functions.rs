@@ -211,6 +211,9 @@ fn contains<'s>(args: &'s [Node], frame: Frame<'_, 's, '_>) -> Got<Val<'s>> {
         frame.spend_text(container)?;
         return Ok(Val::Bool(container.contains(&*text(part, frame)?)));
     }
+    if container.items().is_none() {
+        return Err(mismatch(whole, Type::List));
+    }
     let wanted = eval(part, frame)?;
     is_among(&wanted, &container, [part, whole], frame).map(Val::Bool)
 }

@@ -10,6 +10,13 @@ use super::types::{Kind, Logic, Node, Type};
 use super::value::Val;
 use super::{ExprError, closest};
 
+/// A path as it was written.
+struct Path<'e> {
+    root: &'e str,
+    root_span: Span,
+    steps: Vec<Step>,
+}
+
 /// What a path leads to.
 enum Place {
     Action,
@@ -22,8 +29,8 @@ impl Compiler<'_, '_> {
     /// The value at a path.
     pub(super) fn read(&mut self, node: &Expression) -> Compiled {
         let span = self.source.span(node);
-        let (root, steps) = self.path(node, span)?;
-        let (kind, ty) = match self.place(root, steps, span)? {
+        let path = self.path(node, span)?;
+        let (kind, ty) = match self.place(path, span)? {
             Place::Action => (Kind::Action, Type::Text),
             Place::Ts => (Kind::Ts, Type::Time),
             Place::Field(slot) => (Kind::Field(slot), Type::Any),
@@ -35,9 +42,9 @@ impl Compiler<'_, '_> {
     /// `has(path)`: whether there is a value at the path, be it null. Never unknown.
     pub(super) fn has(&mut self, node: &Expression, select: &SelectExpr) -> Compiled {
         let span = self.source.span(node);
-        let (root, mut steps) = self.path(&select.operand, span)?;
-        steps.push(Step::Key(select.field.as_str().into()));
-        let kind = match self.place(root, steps, span)? {
+        let mut path = self.path(&select.operand, span)?;
+        path.steps.push(Step::Key(select.field.as_str().into()));
+        let kind = match self.place(path, span)? {
             Place::Action | Place::Ts => Kind::Const(Val::Bool(true)),
             Place::Field(slot) => Kind::Logic(Logic::Has(slot)),
             Place::Item { up, steps, .. } => Kind::Logic(Logic::ItemHas { up, steps }),
@@ -63,7 +70,7 @@ impl Compiler<'_, '_> {
     }
 
     /// Takes a path apart: the name it begins with, and its steps.
-    fn path<'e>(&mut self, node: &'e Expression, span: Span) -> Option<(&'e str, Vec<Step>)> {
+    fn path<'e>(&mut self, node: &'e Expression, span: Span) -> Option<Path<'e>> {
         let mut steps = Vec::new();
         let mut at = node;
         let root = loop {
@@ -87,7 +94,7 @@ impl Compiler<'_, '_> {
                 self.refuse(span, format!("a path has at most {STEPS_MAX} steps"));
                 None
             }
-            Some(root) => Some((root, steps)),
+            Some(root) => Some(Path { root, root_span: self.source.token(at.id), steps }),
             None => {
                 let error = ExprError::new(span, "only event, user and list items have members")
                     .hint("write event.basket.total, event.items[0] or item.price");
@@ -114,7 +121,8 @@ impl Compiler<'_, '_> {
         })
     }
 
-    fn place(&mut self, root: &str, steps: Vec<Step>, span: Span) -> Option<Place> {
+    fn place(&mut self, path: Path<'_>, span: Span) -> Option<Place> {
+        let Path { root, root_span, steps } = path;
         if let Some(index) = self.items.iter().rposition(|item| item.name == root) {
             let base = self.items.get(index).map(|item| item.path.clone()).unwrap_or_default();
             let name = self.slot(Root::Item, &base, &steps, span)?;
@@ -145,7 +153,7 @@ impl Compiler<'_, '_> {
             }
             ("event", ..) => self.slot(Root::Event, root, &steps, span).map(Place::Field),
             ("user", ..) => self.slot(Root::User, root, &steps, span).map(Place::Field),
-            _ => self.unknown_name(root, steps.is_empty(), span),
+            _ => self.unknown_name(root, steps.is_empty(), root_span),
         }
     }
 
@@ -166,8 +174,9 @@ impl Compiler<'_, '_> {
     }
 
     fn unknown_name(&mut self, name: &str, alone: bool, span: Span) -> Option<Place> {
+        const KNOWN: [&str; 5] = ["event", "user", "true", "false", "null"];
         let items = self.items.iter().map(|item| item.name.as_str());
-        let hint = match closest(name, ["event", "user"].into_iter().chain(items)) {
+        let hint = match closest(name, KNOWN.into_iter().chain(items)) {
             Some(meant) => format!("did you mean {meant}?"),
             None if alone => {
                 format!("write event.{name} for a field of the event, \"{name}\" for a text")

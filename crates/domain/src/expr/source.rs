@@ -109,7 +109,13 @@ impl<'t> Source<'t> {
         Span::new(at, digits.end as usize)
     }
 
-    /// The name in front of an opening parenthesis.
+    /// The name of the function that a node calls.
+    pub(super) fn function_name(&self, call: &Expression) -> Span {
+        let name = self.name_before(self.token(call.id));
+        Span { end: name.end.saturating_sub(1).max(name.start), ..name }
+    }
+
+    /// The name in front of an opening parenthesis, with it.
     fn name_before(&self, open: Span) -> Span {
         let before = self.text[..open.start as usize].trim_end();
         let name = before.len() - before.chars().rev().take_while(|c| is_word(*c)).count();
@@ -146,7 +152,7 @@ fn plain_error(text: &str, errors: &ParseErrors) -> ExprError {
     let syntax = |e: &&cel::parser::ParseError| e.msg.starts_with("Syntax error");
     let first = errors.errors.iter().find(syntax).or_else(|| errors.errors.first());
     let Some(first) = first else {
-        return ExprError::new(Span::new(0, text.len()), "is not an expression");
+        return ExprError::new(Span::new(0, text.len()), "this is not an expression");
     };
     let span = word_at(text, byte_offset(text, first.pos));
     let found = span.of(text);
@@ -185,7 +191,9 @@ fn plain_error(text: &str, errors: &ParseErrors) -> ExprError {
 
 /// What is said of a text that is nested too deep.
 pub(super) fn too_deep() -> String {
-    format!("is nested more than {DEPTH_MAX} levels deep; split it, or use sum([…]) for long sums")
+    format!(
+        "this is nested more than {DEPTH_MAX} levels deep; split it, or use sum([…]) for long sums"
+    )
 }
 
 /// From the library's line and column (in characters, both from 1) to a byte offset.

@@ -9,6 +9,12 @@ use super::{DEPTH_MAX, ExprError, TEXT_BYTES_MAX};
 /// Most tokens of a text. A node has about three: `event`, `.`, `amount`.
 const TOKENS_MAX: usize = 1_500;
 
+/// What may follow a backslash.
+const ESCAPES: &str = "abfnrtv\\'\"`?xXuU01234567";
+
+/// Words that cannot stand behind a dot.
+const KEYWORDS: [&str; 4] = ["in", "true", "false", "null"];
+
 /// Pairs of brackets that belong together: the offsets of the opening and the closing one.
 pub(super) type Brackets = Vec<(usize, usize)>;
 
@@ -18,12 +24,12 @@ pub(super) fn check(text: &str) -> Result<Brackets, ExprError> {
         let all = Span::new(0, text.len());
         return Err(ExprError::new(
             all,
-            format!("has {} bytes, at most {TEXT_BYTES_MAX} are allowed", text.len()),
+            format!("the text has {} bytes, at most {TEXT_BYTES_MAX} are allowed", text.len()),
         )
         .hint("split it into several rules"));
     }
     if text.trim().is_empty() {
-        return Err(ExprError::new(Span::new(0, text.len()), "is empty")
+        return Err(ExprError::new(Span::new(0, text.len()), "the text is empty")
             .hint("write a condition such as event.amount >= 100, or leave the field out"));
     }
     let mut look = Look { text, at: 0, open: Vec::new(), pairs: Vec::new(), after_dot: false };
@@ -38,7 +44,7 @@ pub(super) fn check(text: &str) -> Result<Brackets, ExprError> {
             };
         }
     }
-    Err(ExprError::new(Span::new(0, text.len()), "is too long").hint(format!(
+    Err(ExprError::new(Span::new(0, text.len()), "the text is too long").hint(format!(
         "at most {TOKENS_MAX} words and signs are allowed; split it into several rules"
     )))
 }
@@ -94,7 +100,13 @@ impl Look<'_> {
             }
             at += next.len_utf8();
             if next == '\\' && !raw {
-                at += body[at..].chars().next().map_or(0, char::len_utf8);
+                let escaped = body[at..].chars().next();
+                if escaped.is_some_and(|c| !ESCAPES.contains(c)) {
+                    return Err(self
+                        .error(prefix + at, "this text holds an escape that does not exist")
+                        .hint("write a backslash as \\\\"));
+                }
+                at += escaped.map_or(0, char::len_utf8);
             }
         }
         Err(self.error(prefix + quote.len(), "this text has no closing quote"))
@@ -103,6 +115,11 @@ impl Look<'_> {
     fn word(&self, rest: &str, after_dot: bool) -> Result<usize, ExprError> {
         let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
         let word = &rest[..end.unwrap_or(rest.len())];
+        if after_dot && KEYWORDS.contains(&word) {
+            return Err(self
+                .error(word.len(), format!("{word} is a word of the language"))
+                .hint(format!("write [\"{word}\"] for a field of that name")));
+        }
         let sign = match word {
             _ if after_dot => None,
             "and" | "AND" => Some("&&"),

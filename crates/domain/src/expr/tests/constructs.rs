@@ -78,6 +78,7 @@ fn comparisons() {
         ("\"DE\" == event.country", "false"),
         ("event.country < \"G\"", "true"),
         ("event.country >= \"FRA\"", "false"),
+        ("\"G\" > event.country", "true"),
         ("event.gift == true", "true"),
         ("event.gift != event.returned", "true"),
         ("event.nothing == null", "true"),
