@@ -37,6 +37,9 @@ pub enum TimeError {
 const MAX_US: i64 = 253_402_214_400 * SECOND_US;
 
 impl Timestamp {
+    /// The last instant accepted.
+    pub const MAX: Self = Self(MAX_US);
+
     /// From microseconds since 1970. Errors: [`TimeError::Range`] outside 1970–9999.
     pub fn from_micros(us: i64) -> Result<Self, TimeError> {
         if (0..=MAX_US).contains(&us) { Ok(Self(us)) } else { Err(TimeError::Range) }

@@ -1,9 +1,14 @@
 //! What happens: ingestion, the worker's batch, the relay and the push hub. No SQL, no HTTP, no
 //! Kafka: those are adapters behind the ports in [`ports`].
 
+mod assemble;
+pub mod batch;
 pub mod crash;
 pub mod hub;
 pub mod ingest;
 pub mod metrics;
 pub mod policy;
 pub mod ports;
+pub mod relay;
+pub mod rules_cache;
+pub mod worker;

@@ -1,6 +1,10 @@
 //! What to do when a port fails. One table for the worker, the relay and whoever asks how we are.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::ports::{PortError, PortErrorKind};
 
@@ -106,6 +110,67 @@ impl Health {
             Next::Retry(_) => Self::Waiting(format!("{error}; {remedy}")),
             Next::Stop => Self::Stopped,
             Next::Halt => Self::Halted(format!("{error}; {remedy}")),
+        }
+    }
+}
+
+/// Why a long-running part has ended.
+#[derive(Debug)]
+pub(crate) struct Ended(pub Health);
+
+/// Carries a long-running part through failures by the policy of their kind, and tells how it is.
+pub(crate) struct Persistence<'a> {
+    health: &'a watch::Sender<Health>,
+    stop: &'a CancellationToken,
+    /// In a row.
+    failures: AtomicU32,
+}
+
+impl<'a> Persistence<'a> {
+    pub fn new(health: &'a watch::Sender<Health>, stop: &'a CancellationToken) -> Self {
+        Self { health, stop, failures: AtomicU32::new(0) }
+    }
+
+    /// Ends when told to stop.
+    pub fn unless_told_to_stop(&self) -> Result<(), Ended> {
+        if self.stop.is_cancelled() { Err(Ended(Health::Stopped)) } else { Ok(()) }
+    }
+
+    /// Waits for something, or ends when told to stop first.
+    pub async fn unless_stopped<F: Future>(&self, wait: F) -> Result<F::Output, Ended> {
+        let stopped = self.stop.run_until_cancelled(wait).await;
+        stopped.ok_or(Ended(Health::Stopped))
+    }
+
+    /// Notes that the work goes well.
+    pub fn goes_well(&self) {
+        if self.failures.swap(0, Ordering::Relaxed) > 0 || !self.health.borrow().is_ready() {
+            self.health.send_replace(Health::Working);
+        }
+    }
+
+    /// Waits as long as the policy wants before the next try, or ends.
+    pub async fn after(&self, error: PortError) -> Result<(), Ended> {
+        let health = Health::after(&error);
+        let Next::Retry(backoff) = policy(error.kind).next else { return Err(Ended(health)) };
+        let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
+        if let Health::Waiting(why) = &health {
+            tracing::warn!(failures, why, "waiting");
+        }
+        self.health.send_replace(health);
+        self.unless_stopped(tokio::time::sleep(backoff.pause(failures))).await
+    }
+
+    /// Tries until it succeeds, or ends.
+    pub async fn insist<T, F>(&self, mut call: impl FnMut() -> F) -> Result<T, Ended>
+    where
+        F: Future<Output = Result<T, PortError>>,
+    {
+        loop {
+            match call().await {
+                Ok(value) => return Ok(value),
+                Err(error) => self.after(error).await?,
+            }
         }
     }
 }

@@ -1,0 +1,147 @@
+//! Compiled rules by tenant, and when their cohorts are due.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use domain::compile::TenantRules;
+use domain::config::{CohortSource, TenantConfig};
+use domain::id::{CohortId, TenantId};
+use domain::time::{Period, Timestamp, Zone};
+
+use crate::ports::{ControlPlane, PortError, PortErrorKind};
+
+/// Tenants kept compiled; beyond it those that the batch in hand does not need are dropped.
+const TENANTS_MAX: usize = 1024;
+
+/// One tenant, compiled at one `config_version`.
+#[derive(Debug)]
+pub struct Tenant {
+    /// The rules.
+    pub rules: TenantRules,
+    refreshed: Vec<Refreshed>,
+    due_at: Timestamp,
+}
+
+/// A cohort that is recomputed as the tenant's log passes into a new period.
+#[derive(Clone, Copy, Debug)]
+struct Refreshed {
+    cohort: CohortId,
+    period: Period,
+    computed_at: Option<Timestamp>,
+}
+
+impl Tenant {
+    fn compile(config: &TenantConfig) -> Self {
+        let (rules, faults) = TenantRules::compile(config);
+        for fault in faults {
+            tracing::error!(
+                tenant.id = %config.tenant, campaign.id = %fault.campaign, why = fault.why,
+                "a campaign cannot be compiled and decides nothing; save it again"
+            );
+        }
+        let refreshed: Vec<_> = config.cohorts.iter().filter_map(Refreshed::of).collect();
+        let due = refreshed.iter().map(|c| c.due_at(&config.zone)).min();
+        Self { rules, refreshed, due_at: due.unwrap_or(Timestamp::MAX) }
+    }
+
+    /// True when a cohort has to be recomputed before a record of this append time is decided.
+    pub fn is_due(&self, append_time: Timestamp) -> bool {
+        append_time >= self.due_at
+    }
+}
+
+impl Refreshed {
+    fn of(source: &CohortSource) -> Option<Self> {
+        let period = source.refresh?;
+        Some(Self { cohort: source.id, period, computed_at: source.computed_at })
+    }
+
+    /// The beginning of the period after the one it was computed in; at once if it never was.
+    fn due_at(&self, zone: &Zone) -> Timestamp {
+        let Some(at) = self.computed_at else { return Timestamp::default() };
+        let first = self.period.first_day(zone.day(at));
+        zone.start_of(self.period.next_first_day(first))
+    }
+}
+
+/// What the control plane has said, until it is known to be outdated.
+pub struct RulesCache {
+    control: Arc<dyn ControlPlane>,
+    tenants: HashMap<TenantId, Arc<Tenant>>,
+}
+
+impl RulesCache {
+    /// Empty.
+    pub fn new(control: Arc<dyn ControlPlane>) -> Self {
+        Self { control, tenants: HashMap::new() }
+    }
+
+    /// A tenant that was made sure of; `None` when there is no such tenant.
+    pub fn get(&self, tenant: TenantId) -> Option<&Arc<Tenant>> {
+        self.tenants.get(&tenant)
+    }
+
+    /// Makes sure of the tenants. Errors: those of the control plane.
+    pub async fn ensure(
+        &mut self,
+        tenants: impl Iterator<Item = TenantId> + Clone,
+    ) -> Result<(), PortError> {
+        if self.tenants.len() > TENANTS_MAX {
+            let needed: Vec<_> = tenants.clone().collect();
+            self.tenants.retain(|id, _| needed.contains(id));
+        }
+        let mut last = None;
+        for tenant in tenants {
+            // Records of one tenant come in runs.
+            if last.replace(tenant) == Some(tenant) || self.tenants.contains_key(&tenant) {
+                continue;
+            }
+            if let Some(config) = self.control.config(tenant).await? {
+                self.tenants.insert(tenant, Arc::new(Tenant::compile(&config)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets a tenant's rules if they are not of this version. True when they were not.
+    pub fn forget_unless(&mut self, tenant: TenantId, config_version: i64) -> bool {
+        let known = self.tenants.get(&tenant);
+        let outdated = known.is_some_and(|t| t.rules.config_version() != config_version);
+        if outdated {
+            self.tenants.remove(&tenant);
+        }
+        outdated
+    }
+
+    /// Forgets everything: something has changed, and we do not know what.
+    pub fn forget_all(&mut self) {
+        self.tenants.clear();
+    }
+
+    /// Recomputes the tenant's cohorts that are due at this append time, as of the beginning of the
+    /// period that it lies in, and reads the tenant anew. So a cohort's members depend on the log
+    /// alone, not on batches or on when somebody looked. Errors: those of the control plane.
+    pub async fn refresh_cohorts(
+        &mut self,
+        tenant: TenantId,
+        append_time: Timestamp,
+    ) -> Result<(), PortError> {
+        let Some(known) = self.tenants.remove(&tenant) else { return Ok(()) };
+        let zone = known.rules.zone();
+        for due in known.refreshed.iter().filter(|c| append_time >= c.due_at(zone)) {
+            let as_of = zone.start_of(due.period.first_day(zone.day(append_time)));
+            self.control.refresh_cohort(tenant, due.cohort, as_of).await?;
+            tracing::info!(tenant.id = %tenant, cohort.id = %due.cohort, %as_of, "cohort recomputed");
+        }
+        self.ensure(std::iter::once(tenant)).await?;
+        match self.tenants.get(&tenant) {
+            Some(t) if t.is_due(append_time) => Err(PortError {
+                kind: PortErrorKind::Invalid,
+                message: format!(
+                    "cohorts of tenant {tenant} were recomputed for {append_time} and are still due"
+                ),
+            }),
+            _ => Ok(()),
+        }
+    }
+}

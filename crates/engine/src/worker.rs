@@ -1,0 +1,126 @@
+//! The calculator's worker: takes over a partition, then takes batches and has them decided, until
+//! it is told to stop, another process takes over, or something is wrong that a person must see.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::batch::Decider;
+use crate::metrics::Metrics;
+use crate::policy::{Ended, Health, Persistence};
+use crate::ports::{Bus, Clock, ControlPlane, HotStore, Position};
+
+/// Records in a batch at most, unless configured otherwise.
+pub const BATCH_MAX_DEFAULT: usize = 2000;
+
+/// What a worker works with.
+#[derive(Clone)]
+pub struct Ports {
+    /// The log.
+    pub bus: Arc<dyn Bus>,
+    /// The store.
+    pub store: Arc<dyn HotStore>,
+    /// Where the rules come from.
+    pub control: Arc<dyn ControlPlane>,
+    /// The clock, for the record only: it decides nothing.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Decides one partition.
+pub struct Worker {
+    bus: Arc<dyn Bus>,
+    store: Arc<dyn HotStore>,
+    decider: Decider,
+    metrics: Metrics,
+    partition: i32,
+    batch_max: usize,
+    progress: watch::Sender<Option<Position>>,
+    health: watch::Sender<Health>,
+}
+
+impl Worker {
+    /// A worker of one partition that takes at most `batch_max` records at a time.
+    pub fn new(partition: i32, batch_max: usize, ports: Ports, metrics: Metrics) -> Self {
+        let Ports { bus, store, control, clock } = ports;
+        let decider = Decider::new(partition, store.clone(), control, clock, metrics.clone());
+        let progress = watch::Sender::new(None);
+        let health = watch::Sender::new(Health::Starting);
+        let batch_max = batch_max.max(1);
+        Self { bus, store, decider, metrics, partition, batch_max, progress, health }
+    }
+
+    /// Where it stands: `None` until it has taken the partition over, then the position of the last
+    /// commit. A record is decided when its offset lies before `next_offset`.
+    pub fn progress(&self) -> watch::Receiver<Option<Position>> {
+        self.progress.subscribe()
+    }
+
+    /// How it is.
+    pub fn health(&self) -> watch::Receiver<Health> {
+        self.health.subscribe()
+    }
+
+    /// Runs on a thread of its own, so that deciding never holds up who answers requests. Join it,
+    /// or wait until [`Self::health`] says that it has ended. Errors: no thread to be had.
+    pub fn on_thread(
+        self,
+        runtime: Handle,
+        stop: CancellationToken,
+    ) -> io::Result<JoinHandle<Health>> {
+        let name = format!("calculator-{}", self.partition);
+        std::thread::Builder::new().name(name).spawn(move || runtime.block_on(self.run(stop)))
+    }
+
+    /// Runs until told to stop, finishing the batch in hand. Returns how it ended.
+    pub async fn run(mut self, stop: CancellationToken) -> Health {
+        let health = self.health.clone();
+        let Err(Ended(end)) = self.work(&stop).await;
+        match &end {
+            Health::Halted(why) => {
+                tracing::error!(partition = self.partition, why, "the calculator has halted");
+            }
+            _ => tracing::info!(partition = self.partition, "the calculator has stopped"),
+        }
+        health.send_replace(end.clone());
+        end
+    }
+
+    async fn work(&mut self, stop: &CancellationToken) -> Result<std::convert::Infallible, Ended> {
+        let Self { bus, store, decider, metrics, progress, .. } = self;
+        let (partition, batch_max) = (self.partition, self.batch_max);
+        let persist = Persistence::new(&self.health, stop);
+
+        let mut position = persist.insist(|| store.take_over(partition)).await?;
+        tracing::info!(
+            partition,
+            epoch = position.epoch,
+            offset = position.next_offset,
+            "taken over"
+        );
+        loop {
+            progress.send_replace(Some(position));
+            persist.unless_told_to_stop()?;
+            let offset = position.next_offset;
+            let records = persist.insist(|| bus.take(partition, offset, batch_max)).await?;
+            if records.is_empty() {
+                match persist.unless_stopped(bus.ready(partition, offset)).await? {
+                    Ok(()) => persist.goes_well(),
+                    Err(error) => persist.after(error).await?,
+                }
+                continue;
+            }
+            if let Err(error) = decider.run(&mut position, &records).await {
+                // What was committed of them is: the rest is taken again.
+                persist.after(error).await?;
+                continue;
+            }
+            persist.goes_well();
+            let end = bus.end(partition).await.unwrap_or(position.next_offset);
+            metrics.decided_lag(end, position.next_offset);
+        }
+    }
+}
