@@ -165,6 +165,15 @@ impl CriteriaProgram {
         self.user.is_some()
     }
 
+    /// Events before this moment, by event time, count for nothing.
+    pub fn earliest(&self, as_of: Timestamp) -> Timestamp {
+        let start = |activity: &CompiledActivity| {
+            let within = activity.rule.within.map(|w| as_of.plus_micros(-w.micros()));
+            within.max(activity.rule.from).unwrap_or_default()
+        };
+        self.activity.iter().map(start).min().unwrap_or(as_of)
+    }
+
     /// Adds an event to its user's tallies.
     pub fn add(&self, tallies: &mut [Tally], event: PastEvent<'_>, zone: &Zone, as_of: Timestamp) {
         let (action, ts) = (event.action.as_str(), event.ts);

@@ -25,9 +25,11 @@ pub mod incentives;
 pub mod jobs;
 pub mod keys;
 pub mod limits;
+mod local;
 pub mod memberships;
 pub mod page;
 pub mod push_auth;
+pub mod recompute;
 pub mod sql;
 mod sqlite;
 pub mod tenants;
@@ -35,6 +37,7 @@ pub mod users;
 
 use domain::time::Timestamp;
 
+pub use self::local::LocalControlPlane;
 pub use self::page::{PAGE_SIZE_MAX, Page, PageRequest};
 pub use self::sql::{Sql, Statement};
 pub use self::sqlite::SqliteSession;
@@ -96,6 +99,7 @@ pub fn statements() -> impl Iterator<Item = &'static Statement> {
         limits::ALL,
         memberships::ALL,
         push_auth::ALL,
+        recompute::ALL,
         tenants::ALL,
         users::ALL,
     ]
