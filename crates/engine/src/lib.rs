@@ -11,4 +11,5 @@ pub mod policy;
 pub mod ports;
 pub mod relay;
 pub mod rules_cache;
+pub mod simulate;
 pub mod worker;
