@@ -6,13 +6,14 @@ use std::str::FromStr;
 use cel::common::ast::{CallExpr, Expr as Syntax, LiteralValue, operators};
 use cel::parser::Expression;
 
+use super::ExprError;
 use super::compile::{Compiled, Compiler};
 use super::functions::{ELSEWHERE, Function, Meaning, TABLE};
 use super::source::Span;
 use super::types::{Comparison, Kind, Logic, Math, Node, Operator, Part, Test, Type};
 use super::value::Val;
-use super::{ExprError, closest};
 use crate::id::CohortId;
+use crate::shape::suggest;
 use crate::time::Zone;
 
 /// Most places that `round` can keep.
@@ -335,7 +336,7 @@ impl Compiler<'_, '_> {
             }
             None => {
                 let known = TABLE.iter().map(|(known, ..)| *known);
-                match closest(name, known.chain(list_functions).chain(["has"])) {
+                match suggest(name, known.chain(list_functions).chain(["has"])) {
                     Some(meant) => format!("did you mean {meant}?"),
                     None => "the functions are listed in docs/rules.md".to_owned(),
                 }

@@ -142,8 +142,11 @@ impl Compiler<'_, '_> {
         let missing_zero = if written.starts_with(|c: char| c.is_ascii_digit()) { "" } else { "0" };
         match exact_decimal(&format!("{missing_zero}{written}")) {
             Ok(number) => Some(number),
-            Err(error) => {
-                self.report(ExprError::new(self.source.token(node.id), error.to_string()));
+            Err(_) => {
+                let message = "this number has more digits than are held exactly";
+                let error = ExprError::new(self.source.token(node.id), message)
+                    .hint("round it to 28 digits");
+                self.report(error);
                 None
             }
         }

@@ -21,7 +21,6 @@ mod functions;
 mod macros;
 mod paths;
 mod source;
-mod suggest;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -35,7 +34,6 @@ use serde::Serialize;
 
 pub use explain::{Outcome, Seen, SeenField};
 pub use fields::{FIELDS_MAX, Facts, Fields, STEPS_MAX, Scope, SlotId};
-pub use suggest::closest;
 pub use types::Type;
 
 use crate::id::CohortId;

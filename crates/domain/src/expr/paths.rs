@@ -3,12 +3,13 @@
 use cel::common::ast::{Expr as Syntax, LiteralValue, SelectExpr, operators};
 use cel::parser::Expression;
 
+use super::ExprError;
 use super::compile::{Compiled, Compiler, ItemName};
 use super::fields::{FIELDS_MAX, Root, STEPS_MAX, SlotId, Step};
 use super::source::Span;
 use super::types::{Kind, Logic, Node, Type};
 use super::value::Val;
-use super::{ExprError, closest};
+use crate::shape::suggest;
 
 /// A path as it was written.
 struct Path<'e> {
@@ -176,7 +177,7 @@ impl Compiler<'_, '_> {
     fn unknown_name(&mut self, name: &str, alone: bool, span: Span) -> Option<Place> {
         const KNOWN: [&str; 5] = ["event", "user", "true", "false", "null"];
         let items = self.items.iter().map(|item| item.name.as_str());
-        let hint = match closest(name, KNOWN.into_iter().chain(items)) {
+        let hint = match suggest(name, KNOWN.into_iter().chain(items)) {
             Some(meant) => format!("did you mean {meant}?"),
             None if alone => {
                 format!("write event.{name} for a field of the event, \"{name}\" for a text")

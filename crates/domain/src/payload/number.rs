@@ -11,11 +11,12 @@ pub enum NumberError {
     #[error("a number is written as in 42, -0.5 or 1.5e3, without a leading zero, + or bare point")]
     Syntax,
     /// More significant digits than a decimal holds.
-    #[error("a number has more than {DIGITS_MAX} significant digits; round it")]
+    #[error("a number has more than {DIGITS_MAX} significant digits; round it or send it as text")]
     Digits,
     /// Too large or too close to zero.
     #[error(
-        "a number lies outside what is held exactly: below 10^28, at most 28 digits after the point"
+        "a number lies outside what is held exactly: below 10^28, at most 28 digits after the \
+         point; send it as text"
     )]
     Range,
 }

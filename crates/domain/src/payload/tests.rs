@@ -147,7 +147,7 @@ fn messages_say_what_where_and_how_to_mend() {
     assert_eq!(
         error("{\"basket\":{\"total\":1e400}}").to_string(),
         "a number lies outside what is held exactly: below 10^28, at most 28 digits after the \
-         point (at byte 19, /basket/total)"
+         point; send it as text (at byte 19, /basket/total)"
     );
     assert_eq!(
         error("3").to_string(),
