@@ -51,6 +51,8 @@ pub struct Global {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Bring tenants, limits, cohorts and campaigns to what files say
+    Apply(command::apply::Args),
     /// Load events from a CSV or JSON-lines file
     Import(command::import::Args),
     /// Write out what was granted

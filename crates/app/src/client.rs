@@ -66,6 +66,11 @@ impl Client {
         Self { agent: config.build().new_agent(), connection }
     }
 
+    /// The same client, acting for a tenant.
+    pub fn for_tenant(&self, tenant: &str) -> Self {
+        let connection = Connection { tenant: Some(tenant.to_owned()), ..self.connection.clone() };
+        Self { agent: self.agent.clone(), connection }
+    }
     /// Where and as whom it calls.
     pub fn connection(&self) -> &Connection {
         &self.connection

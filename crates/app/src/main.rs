@@ -14,6 +14,7 @@ mod client;
 mod clock;
 mod command;
 mod config;
+mod demo;
 mod failure;
 mod interrupt;
 mod output;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command, out: &Output) -> Outcome {
     match command {
+        Command::Apply(args) => command::apply::run(args, out),
         Command::Import(args) => command::import::run(args, out),
         Command::Export(args) => command::export::run(args, out),
         Command::Token(args) => command::token::run(args, out),

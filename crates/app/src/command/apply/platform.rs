@@ -1,0 +1,406 @@
+//! The platform as `apply` sees it: what is there, found by name, and how to change it.
+
+use std::collections::HashMap;
+
+use domain::compile::check_rule;
+use domain::id::CohortId;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::diff::{Difference, differences};
+use super::document::{
+    CampaignDocument, CohortDocument, CohortType, Document, LimitsDocument, Name, Status,
+    TenantDocument, name_cohorts,
+};
+use super::{Change, Verb};
+use crate::client::{As, Client, encoded};
+use crate::failure::{Code, Failure, Outcome};
+
+/// Items in a page.
+const PAGE: u16 = 1000;
+
+/// A running platform and what has been learnt of it.
+pub struct Platform {
+    client: Client,
+    dry_run: bool,
+    /// The tenant of the last Tenant document.
+    current: Option<String>,
+    /// Ids of tenants by name, read when first asked for.
+    tenants: Option<HashMap<String, Value>>,
+    /// Cohorts by tenant and name, read when first asked for.
+    cohorts: HashMap<String, HashMap<String, Value>>,
+}
+
+impl Platform {
+    /// The platform behind a client.
+    pub fn new(client: Client, dry_run: bool) -> Self {
+        Self { client, dry_run, current: None, tenants: None, cohorts: HashMap::new() }
+    }
+
+    /// The tenant of the last Tenant document applied.
+    pub fn current_tenant(&self) -> Option<&str> {
+        self.current.as_deref()
+    }
+
+    /// Brings one thing to what its document says. Errors: the platform refuses, or is away.
+    pub fn apply(&mut self, document: &Document) -> Outcome<Change> {
+        match document {
+            Document::Tenant(tenant) => self.tenant(tenant),
+            Document::Limits(limits) => self.limits(limits),
+            Document::Cohort(cohort) => self.cohort(cohort),
+            Document::Campaign(campaign) => self.campaign(campaign),
+        }
+        .map_err(|failure| in_document(failure, document))
+    }
+
+    fn tenant(&mut self, document: &TenantDocument) -> Outcome<Change> {
+        let wanted = json!({"name": document.name, "timeZone": document.time_zone});
+        let name = document.name.as_str();
+        let old = self.tenants()?.get(name).cloned();
+        let path = "/api/v1/tenants";
+        let (change, now) = match old {
+            None => (created("Tenant", name), self.write("POST", path, &wanted)?),
+            Some(old) => {
+                let found = differences(&picked(&old, &wanted), &wanted);
+                let change = updated("Tenant", name, found);
+                if change.verb == Verb::Update {
+                    let path = format!("{path}/{}", encoded(&id_of(&old, "tenantId")));
+                    let body = merged(&old, &wanted, &["name", "timeZone", "status"]);
+                    self.write("PUT", &path, &body)?;
+                }
+                (change, old)
+            }
+        };
+        let id = id_of(&now, "tenantId");
+        self.current = Some(id);
+        self.tenants()?.insert(name.to_owned(), now);
+        Ok(change)
+    }
+
+    fn limits(&mut self, document: &LimitsDocument) -> Outcome<Change> {
+        let tenant = self.tenant_of(document.tenant.as_ref())?;
+        let path = format!("/api/v1/tenants/{}", encoded(&tenant));
+        let old = match is_made_up(&tenant) {
+            true => json!({}),
+            false => self.on(&tenant).get(As::Admin, &format!("{path}/limits"))?,
+        };
+        let mut found = Vec::new();
+        for (wanted, field, route) in [
+            (&document.per_tenant, "tenant", "limits"),
+            (&document.per_user, "perUser", "user-limits"),
+        ] {
+            let Some(wanted) = wanted else { continue };
+            let wanted = serde_json::to_value(wanted).unwrap_or_default();
+            let is = picked(old.get(field).unwrap_or(&Value::Null), &wanted);
+            let differing = differences(&is, &wanted);
+            if !differing.is_empty() {
+                self.write_for(&tenant, "POST", &format!("{path}/{route}"), &wanted)?;
+            }
+            found.extend(differing.into_iter().map(|d| under(field, d)));
+        }
+        Ok(updated("Limits", "", found))
+    }
+
+    fn cohort(&mut self, document: &CohortDocument) -> Outcome<Change> {
+        let tenant = self.tenant_of(document.tenant.as_ref())?;
+        let name = document.name.as_str();
+        let mut wanted = json!({"name": name, "type": document.cohort_type});
+        match document.cohort_type {
+            CohortType::Static => {
+                let none = Vec::new();
+                let ids =
+                    document.user_ids.as_ref().map_or(none, |ids| ids.iter().cloned().collect());
+                wanted["userIds"] = json!(ids);
+            }
+            CohortType::Dynamic => {
+                wanted["criteria"] = document.criteria.clone().unwrap_or_default();
+                wanted["refresh"] = json!(document.refresh);
+            }
+        }
+        let old = self.cohorts(&tenant)?.get(name).cloned();
+        let Some(old) = old else {
+            wanted["tenantId"] = json!(tenant);
+            let now = self.write_for(&tenant, "POST", "/api/v1/cohorts", &wanted)?;
+            self.cohorts(&tenant)?.insert(name.to_owned(), now);
+            return Ok(created("Cohort", name));
+        };
+        let path = format!("/api/v1/cohorts/{}", encoded(&id_of(&old, "cohortId")));
+        let mut is = picked(&old, &wanted);
+        if document.cohort_type == CohortType::Static {
+            is["userIds"] = self.members(&tenant, &path)?;
+            sort(&mut is["userIds"]);
+            sort(&mut wanted["userIds"]);
+        }
+        let change = updated("Cohort", name, differences(&is, &wanted));
+        if change.verb == Verb::Update {
+            self.write_for(&tenant, "PUT", &path, &wanted)?;
+        }
+        Ok(change)
+    }
+
+    fn campaign(&mut self, document: &CampaignDocument) -> Outcome<Change> {
+        let tenant = self.tenant_of(document.tenant.as_ref())?;
+        let name = document.name.as_str();
+        let wanted = self.wanted_campaign(&tenant, document)?;
+        let old = self.campaign_named(&tenant, name)?;
+        let (change, now) = match old {
+            None => {
+                let mut body = wanted.clone();
+                body["tenantId"] = json!(tenant);
+                let now = self.write_for(&tenant, "POST", "/api/v1/campaigns", &body)?;
+                (created("Campaign", name), now)
+            }
+            Some(old) => {
+                let mut is = picked(&old, &wanted);
+                is["rule"] = normal_rule(&is["rule"], document);
+                let change = updated("Campaign", name, differences(&is, &wanted));
+                if change.verb == Verb::Update {
+                    let path = format!("/api/v1/campaigns/{}", encoded(&id_of(&old, "campaignId")));
+                    self.write_for(&tenant, "PUT", &path, &wanted)?;
+                }
+                (change, old)
+            }
+        };
+        self.status(&tenant, document, &now, change)
+    }
+
+    /// Activates or pauses, if the document says so and it is not so already.
+    fn status(
+        &mut self,
+        tenant: &str,
+        document: &CampaignDocument,
+        now: &Value,
+        mut change: Change,
+    ) -> Outcome<Change> {
+        let is = now.get("status").and_then(Value::as_str).unwrap_or("DRAFT");
+        let verb = match document.status {
+            Some(Status::Active) if is != "ACTIVE" => "activate",
+            Some(Status::Paused) if is == "ACTIVE" => "pause",
+            _ => return Ok(change),
+        };
+        let path = format!("/api/v1/campaigns/{}:{verb}", encoded(&id_of(now, "campaignId")));
+        self.write_for(tenant, "POST", &path, &json!({}))?;
+        change.differences.push(Difference {
+            pointer: "/status".to_owned(),
+            old: Some(json!(is)),
+            new: Some(json!(document.status)),
+        });
+        if change.verb == Verb::Keep {
+            change.verb = Verb::Update;
+        }
+        Ok(change)
+    }
+
+    fn wanted_campaign(&mut self, tenant: &str, document: &CampaignDocument) -> Outcome<Value> {
+        let cohorts = self.cohorts(tenant)?;
+        let mut lookup =
+            |name: &str| -> Option<CohortId> { id_of(cohorts.get(name)?, "cohortId").parse().ok() };
+        let mut rule = document.rule.clone();
+        let mut unknown = name_cohorts(&mut rule, &mut lookup);
+        let cohort = document.cohort.as_ref().map(|cohort| {
+            let id = cohort.parse().ok().or_else(|| lookup(cohort.as_str()));
+            if id.is_none() {
+                unknown.push(cohort.to_string());
+            }
+            id
+        });
+        if let Some(name) = unknown.first() {
+            let known: Vec<&str> = self.cohorts[tenant].keys().map(String::as_str).collect();
+            let near = domain::shape::suggest(name, known.iter().copied());
+            let near = near.map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
+            return Err(Failure::new(Code::NotFound, format!("there is no cohort {name:?}{near}"))
+                .mend("apply a Cohort document of that name, in the same run or before"));
+        }
+        Ok(json!({
+            "name": document.name,
+            "type": document.campaign_type,
+            "startAt": document.start_at,
+            "endAt": document.end_at,
+            "priority": document.priority,
+            "cohortId": cohort.flatten(),
+            "rule": normal_rule(&rule, document),
+        }))
+    }
+
+    fn campaign_named(&self, tenant: &str, name: &str) -> Outcome<Option<Value>> {
+        if is_made_up(tenant) {
+            return Ok(None);
+        }
+        let mut found = None;
+        let path = format!(
+            "/api/v1/tenants/{}/campaigns?name={}&pageSize={PAGE}",
+            encoded(tenant),
+            encoded(name)
+        );
+        self.on(tenant).each_page(As::Admin, &path, |page| {
+            // The filter may match parts of names.
+            let exact =
+                page.into_iter().find(|c| c.get("name").and_then(Value::as_str) == Some(name));
+            found = found.take().or(exact);
+            Ok(())
+        })?;
+        // A list may be shorter than the thing itself.
+        match found {
+            Some(found) if found.get("rule").is_none() => {
+                let path = format!("/api/v1/campaigns/{}", encoded(&id_of(&found, "campaignId")));
+                self.on(tenant).get(As::Admin, &path).map(Some)
+            }
+            found => Ok(found),
+        }
+    }
+
+    fn members(&self, tenant: &str, path: &str) -> Outcome<Value> {
+        let mut ids = Vec::new();
+        let path = format!("{path}/members?pageSize={PAGE}");
+        self.on(tenant).each_page(As::Admin, &path, |page| {
+            ids.extend(page.into_iter().map(|member| match member {
+                Value::Object(mut member) => member.remove("userId").unwrap_or_default(),
+                other => other,
+            }));
+            Ok(())
+        })?;
+        Ok(Value::Array(ids))
+    }
+
+    fn tenants(&mut self) -> Outcome<&mut HashMap<String, Value>> {
+        if self.tenants.is_none() {
+            let path = format!("/api/v1/tenants?pageSize={PAGE}");
+            self.tenants = Some(by_name(&self.client, &path)?);
+        }
+        Ok(self.tenants.get_or_insert_default())
+    }
+
+    fn cohorts(&mut self, tenant: &str) -> Outcome<&mut HashMap<String, Value>> {
+        if !self.cohorts.contains_key(tenant) {
+            let path = format!("/api/v1/tenants/{}/cohorts?pageSize={PAGE}", encoded(tenant));
+            let known = match is_made_up(tenant) {
+                true => HashMap::new(),
+                false => by_name(&self.on(tenant), &path)?,
+            };
+            self.cohorts.insert(tenant.to_owned(), known);
+        }
+        Ok(self.cohorts.entry(tenant.to_owned()).or_default())
+    }
+
+    /// The tenant that a document names, else that of this run, else that of the connection.
+    fn tenant_of(&mut self, name: Option<&Name>) -> Outcome<String> {
+        let Some(name) = name else {
+            return match &self.current {
+                Some(current) => Ok(current.clone()),
+                None => self.client.connection().tenant().map(str::to_owned),
+            };
+        };
+        if name.parse::<Uuid>().is_ok() {
+            return Ok(name.to_string());
+        }
+        let tenants = self.tenants()?;
+        tenants.get(name.as_str()).map(|tenant| id_of(tenant, "tenantId")).ok_or_else(|| {
+            let near = domain::shape::suggest(name, tenants.keys().map(String::as_str));
+            let near = near.map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
+            Failure::new(Code::NotFound, format!("there is no tenant {:?}{near}", name.as_str()))
+        })
+    }
+
+    fn on(&self, tenant: &str) -> Client {
+        self.client.for_tenant(tenant)
+    }
+
+    fn write(&self, method: &str, path: &str, body: &Value) -> Outcome<Value> {
+        send(&self.client, self.dry_run, (method, path), body)
+    }
+
+    fn write_for(&self, tenant: &str, method: &str, path: &str, body: &Value) -> Outcome<Value> {
+        send(&self.on(tenant), self.dry_run, (method, path), body)
+    }
+}
+
+/// Sends a change. A dry run sends nothing and makes ids up, so that what depends on them can go on.
+fn send(
+    client: &Client,
+    dry_run: bool,
+    (method, path): (&str, &str),
+    body: &Value,
+) -> Outcome<Value> {
+    if !dry_run {
+        let reply = client.call(As::Admin, method, path, Some(body.to_string()))?;
+        return reply.expect_success().map(|reply| reply.body);
+    }
+    let mut made_up = body.clone();
+    for id in ["tenantId", "campaignId", "cohortId"] {
+        if let Value::Object(object) = &mut made_up {
+            object.entry(id).or_insert_with(|| json!(Uuid::nil()));
+        }
+    }
+    Ok(made_up)
+}
+
+/// Whether a dry run made this id up.
+fn is_made_up(id: &str) -> bool {
+    id == Uuid::nil().to_string()
+}
+
+fn by_name(client: &Client, path: &str) -> Outcome<HashMap<String, Value>> {
+    let mut found = HashMap::new();
+    client.each_page(As::Admin, path, |page| {
+        for item in page {
+            if let Some(name) = item.get("name").and_then(Value::as_str) {
+                found.entry(name.to_owned()).or_insert(item);
+            }
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// The rule in the form in which it is stored, so that only real differences count.
+fn normal_rule(rule: &Value, document: &CampaignDocument) -> Value {
+    check_rule(rule, document.campaign_type).map_or_else(|_| rule.clone(), |r| r.to_stored())
+}
+
+fn id_of(thing: &Value, field: &str) -> String {
+    thing.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+/// The fields of `from` that `like` has.
+fn picked(from: &Value, like: &Value) -> Value {
+    let names = like.as_object().into_iter().flat_map(Map::keys);
+    names.map(|name| (name.clone(), from.get(name).cloned().unwrap_or_default())).collect()
+}
+
+/// The named fields of `old`, with what `new` says instead.
+fn merged(old: &Value, new: &Value, names: &[&str]) -> Value {
+    let value = |name: &str| new.get(name).or_else(|| old.get(name)).cloned().unwrap_or_default();
+    names.iter().map(|name| ((*name).to_owned(), value(name))).collect()
+}
+
+fn sort(list: &mut Value) {
+    if let Value::Array(items) = list {
+        items.sort_by_key(|item| item.as_str().map(str::to_owned));
+        items.dedup();
+    }
+}
+
+fn under(field: &str, mut difference: Difference) -> Difference {
+    difference.pointer = format!("/{field}{}", difference.pointer);
+    difference
+}
+
+fn created(kind: &'static str, name: &str) -> Change {
+    Change { kind, name: name.to_owned(), verb: Verb::Create, differences: Vec::new() }
+}
+
+fn updated(kind: &'static str, name: &str, differences: Vec<Difference>) -> Change {
+    let verb = if differences.is_empty() { Verb::Keep } else { Verb::Update };
+    Change { kind, name: name.to_owned(), verb, differences }
+}
+
+fn in_document(mut failure: Failure, document: &Document) -> Failure {
+    let what = match document {
+        Document::Tenant(d) => format!("Tenant {:?}", d.name.as_str()),
+        Document::Limits(_) => "Limits".to_owned(),
+        Document::Cohort(d) => format!("Cohort {:?}", d.name.as_str()),
+        Document::Campaign(d) => format!("Campaign {:?}", d.name.as_str()),
+    };
+    failure.what = format!("{what}: {}", failure.what);
+    failure
+}
