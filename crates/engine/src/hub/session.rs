@@ -122,6 +122,13 @@ impl Session {
         self.is_held
     }
 
+    /// A number from 0 up to 1 that differs from session to session, to spread what all of them do
+    /// from time to time.
+    pub fn spread(&self) -> f64 {
+        // Fractions of the golden ratio fill the interval evenly, however many are taken.
+        (self.mailbox.presence().session as f64 * 0.618_033_988_749_895).fract()
+    }
+
     /// Waits until [`Self::next_ready`] has something. Cancelling it loses nothing.
     ///
     /// Errors: why the session is over.

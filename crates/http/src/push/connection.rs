@@ -1,0 +1,356 @@
+//! One WebSocket connection: one small task that waits for the client, for the session and for the
+//! clock, and writes what is ready in one go.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Error;
+use axum::body::Bytes;
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use engine::hub::{Delivery, Dialect, Session};
+use futures_util::SinkExt as _;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::budget::Budget;
+use super::message::{ClientMessage, ErrorCode, ServerMessage};
+use super::{Admitted, Close, EndUser, Push};
+
+/// Frames written before the client and the clock are looked at again.
+const BATCH: usize = 64;
+
+/// How far a connection has come when its WebSocket opens.
+pub(super) enum Opening {
+    /// The token was in the request and is valid.
+    Admitted(Box<Admitted>),
+    /// The token was in the request and is refused. Browsers see close codes only.
+    Refused(Close),
+    /// The token is to come as the first message; this is its place among those who have not sent
+    /// it yet.
+    ToCome(Dialect, OwnedSemaphorePermit),
+}
+
+/// Serves a connection until it ends.
+pub(super) async fn serve(
+    mut socket: WebSocket,
+    push: Arc<Push>,
+    opening: Opening,
+    after: Option<u64>,
+) {
+    // What comes before and after the long wait in the middle is boxed, so that an idle connection
+    // does not carry room for it.
+    let opened = match opening {
+        Opening::Admitted(admitted) => Ok((*admitted, after)),
+        Opening::Refused(close) => Err(close.into()),
+        Opening::ToCome(dialect, slot) => {
+            let first = Box::pin(first_message(&mut socket, &push, dialect)).await;
+            drop(slot);
+            first.map(|(admitted, asked)| (admitted, asked.or(after)))
+        }
+    };
+    let ended = match opened {
+        Ok((admitted, after)) => {
+            let mut connection = Connection::new(socket, push.clone(), &admitted);
+            let ended = connection.run(admitted, after).await;
+            socket = connection.socket;
+            ended
+        }
+        Err(ended) => ended,
+    };
+    Box::pin(finish(&mut socket, &push, ended)).await;
+}
+
+/// Waits for the token of a connection that has shown none.
+async fn first_message(
+    socket: &mut WebSocket,
+    push: &Push,
+    dialect: Dialect,
+) -> Result<(Admitted, Option<u64>), Ended> {
+    let settings = &push.settings;
+    let mut budget =
+        Budget::new(settings.messages_per_second, settings.messages_burst, Instant::now());
+    let first = async {
+        loop {
+            match socket.recv().await {
+                Some(Ok(Message::Text(text))) => return Ok(text),
+                Some(Ok(Message::Binary(_))) => return Err(Close::BadMessage.into()),
+                Some(Ok(Message::Close(_))) | None => return Err(Ended::ByClient),
+                Some(Err(error)) => return Err(read_error(error).into()),
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) if budget.take(Instant::now()) => {}
+                Some(Ok(_)) => return Err(Close::TooManyMessages.into()),
+            }
+        }
+    };
+    let text = timeout(settings.auth_within, first).await.map_err(|_| Close::AuthTimeout)??;
+    match ClientMessage::parse(&text) {
+        Ok(ClientMessage::Auth { token, after_seq }) => {
+            Ok((push.admit(&token, dialect).await?, after_seq))
+        }
+        Ok(_) => Err(Close::TokenRefused.into()),
+        Err(_) => Err(Close::BadMessage.into()),
+    }
+}
+
+/// How a connection comes to its end.
+#[derive(Debug)]
+enum Ended {
+    /// The client has closed it, or it broke.
+    ByClient,
+    /// We close it.
+    ByUs(Close),
+}
+
+impl From<Close> for Ended {
+    fn from(close: Close) -> Self {
+        Self::ByUs(close)
+    }
+}
+
+/// Says why we close, and waits for the answer a moment, so that what was said before arrives.
+async fn finish(socket: &mut WebSocket, push: &Push, ended: Ended) {
+    let goodbye = async {
+        if let Ended::ByUs(close) = ended {
+            let frame = CloseFrame { code: close.code(), reason: close.reason().into() };
+            socket.send(Message::Close(Some(frame))).await?;
+        }
+        while let Some(message) = socket.recv().await {
+            message?;
+        }
+        Ok::<(), Error>(())
+    };
+    // A client that is gone cannot be told anything.
+    _ = timeout(push.settings.close_within, goodbye).await;
+}
+
+struct Connection {
+    socket: WebSocket,
+    push: Arc<Push>,
+    user: EndUser,
+    dialect: Dialect,
+    budget: Budget,
+    next_ping: Instant,
+    /// When something must have been heard, after a ping.
+    heard_by: Option<Instant>,
+    expires: Instant,
+    /// Until when new incentives are held back for a client that may resume.
+    held_until: Option<Instant>,
+}
+
+impl Connection {
+    fn new(socket: WebSocket, push: Arc<Push>, admitted: &Admitted) -> Self {
+        let now = Instant::now();
+        let settings = &push.settings;
+        Self {
+            budget: Budget::new(settings.messages_per_second, settings.messages_burst, now),
+            // Pings of connections that began together are spread over the interval.
+            next_ping: now + settings.ping_every.mul_f64(0.5 + admitted.session.spread() / 2.0),
+            heard_by: None,
+            expires: admitted.expires,
+            held_until: None,
+            user: admitted.user.clone(),
+            dialect: admitted.dialect,
+            socket,
+            push,
+        }
+    }
+
+    async fn run(&mut self, admitted: Admitted, after: Option<u64>) -> Ended {
+        let Admitted { mut session, last_seq, .. } = admitted;
+        if let Err(ended) = Box::pin(self.greet(&mut session, last_seq, after)).await {
+            return ended;
+        }
+        let mut clock = std::pin::pin!(sleep_until(self.due()));
+        loop {
+            // Set anew only when it must be: most turns of this loop leave it alone.
+            if clock.deadline() != self.due() {
+                clock.as_mut().reset(self.due());
+            }
+            let step = tokio::select! {
+                biased;
+                () = clock.as_mut() => self.on_time(&mut session).await,
+                message = self.socket.recv() => match message {
+                    Some(Ok(message)) => Box::pin(self.on_message(&mut session, message)).await,
+                    Some(Err(error)) => Err(read_error(error).into()),
+                    None => Err(Ended::ByClient),
+                },
+                ready = session.ready() => match ready {
+                    Ok(()) => self.write(&mut session).await,
+                    Err(end) => Err(Close::from(end).into()),
+                },
+            };
+            if let Err(ended) = step {
+                return ended;
+            }
+        }
+    }
+
+    /// The first words of the server.
+    async fn greet(
+        &mut self,
+        session: &mut Session,
+        last_seq: u64,
+        after: Option<u64>,
+    ) -> Result<(), Ended> {
+        if self.dialect == Dialect::V1 {
+            let user = self.user.user.clone();
+            let hello = ServerMessage::Hello {
+                user_id: user.as_str(),
+                last_seq,
+                ping_seconds: self.push.settings.ping_every.as_secs(),
+                expires_at: self.user.expires_at,
+            };
+            self.say(&hello).await?;
+        }
+        match after {
+            Some(after) => self.resume(session, after).await?,
+            None if self.dialect == Dialect::V1 => {
+                self.held_until = Some(Instant::now() + self.push.settings.resume_within);
+            }
+            None => session.release(),
+        }
+        Ok(())
+    }
+
+    async fn resume(&mut self, session: &mut Session, after: u64) -> Result<(), Ended> {
+        let resumed = session.resume(after).await.map_err(Close::from)?;
+        self.say(&ServerMessage::Resumed { after_seq: resumed.after, last_seq: resumed.last })
+            .await?;
+        self.held_until = None;
+        session.release();
+        Ok(())
+    }
+
+    /// When there is something to do even if nothing happens.
+    fn due(&self) -> Instant {
+        let heard_by = self.heard_by.unwrap_or(self.next_ping);
+        let held_until = self.held_until.unwrap_or(heard_by);
+        heard_by.min(held_until).min(self.expires)
+    }
+
+    async fn on_time(&mut self, session: &mut Session) -> Result<(), Ended> {
+        let now = Instant::now();
+        if now >= self.expires {
+            return Err(Close::TokenExpired.into());
+        }
+        if self.held_until.is_some_and(|at| now >= at) {
+            self.held_until = None;
+            session.release();
+        }
+        match self.heard_by {
+            Some(at) if now >= at => return Err(Close::Silent.into()),
+            None if now >= self.next_ping => {
+                self.heard_by = Some(now + self.push.settings.pong_within);
+                self.next_ping = now + self.push.settings.ping_every;
+                self.send(Message::Ping(Bytes::new())).await?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    async fn on_message(&mut self, session: &mut Session, message: Message) -> Result<(), Ended> {
+        self.heard_by = None;
+        if !self.budget.take(Instant::now()) {
+            return Err(Close::TooManyMessages.into());
+        }
+        match message {
+            Message::Text(text) => self.on_text(session, &text).await,
+            Message::Binary(_) => Err(Close::BadMessage.into()),
+            Message::Ping(_) | Message::Pong(_) => Ok(()),
+            Message::Close(_) => Err(Ended::ByClient),
+        }
+    }
+
+    async fn on_text(&mut self, session: &mut Session, text: &str) -> Result<(), Ended> {
+        let message = match ClientMessage::parse(text) {
+            Ok(message) => message,
+            Err(detail) => {
+                return self
+                    .say(&ServerMessage::Error { code: ErrorCode::BadMessage, detail: &detail })
+                    .await;
+            }
+        };
+        match message {
+            ClientMessage::Auth { token, .. } => self.renew(&token).await,
+            ClientMessage::Resume { after_seq } => self.resume(session, after_seq).await,
+            ClientMessage::Ack { seq } => {
+                if session.acknowledge(seq) {
+                    return Ok(());
+                }
+                let detail = "it acknowledges an incentive that was not sent on this connection";
+                self.say(&ServerMessage::Error { code: ErrorCode::AckAhead, detail }).await
+            }
+        }
+    }
+
+    /// Takes a newer token of the same user.
+    async fn renew(&mut self, token: &str) -> Result<(), Ended> {
+        let user = self.push.verifier.verify(token).await.map_err(Close::from)?;
+        if (user.tenant, &user.user) != (self.user.tenant, &self.user.user) {
+            return Err(Close::TokenRefused.into());
+        }
+        self.expires = self.push.deadline(&user)?;
+        self.say(&ServerMessage::Renewed { expires_at: user.expires_at }).await
+    }
+
+    /// Writes what is ready, in one go.
+    async fn write(&mut self, session: &mut Session) -> Result<(), Ended> {
+        let (socket, dialect) = (&mut self.socket, self.dialect);
+        let writing = async {
+            for _ in 0..BATCH {
+                let Some(delivery) = session.next_ready() else { break };
+                if let Some(text) = text(&delivery, dialect) {
+                    socket.feed(Message::Text(text)).await?;
+                }
+            }
+            socket.flush().await
+        };
+        in_time(self.push.settings.write_within, writing).await
+    }
+
+    /// Says something to a client of `incent.v1`; others would not understand.
+    async fn say(&mut self, message: &ServerMessage<'_>) -> Result<(), Ended> {
+        match self.dialect {
+            Dialect::V1 => self.send(Message::Text(message.text().into())).await,
+            Dialect::Plain => Ok(()),
+        }
+    }
+
+    async fn send(&mut self, message: Message) -> Result<(), Ended> {
+        in_time(self.push.settings.write_within, self.socket.send(message)).await
+    }
+}
+
+/// Waits for a write, as long as a client that reads at all could take.
+async fn in_time(
+    within: Duration,
+    writing: impl Future<Output = Result<(), Error>>,
+) -> Result<(), Ended> {
+    match timeout(within, writing).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err(Ended::ByClient),
+        Err(_) => Err(Close::SlowReader.into()),
+    }
+}
+
+/// The frame of a delivery; `None` when the dialect has no word for it.
+fn text(delivery: &Delivery, dialect: Dialect) -> Option<Utf8Bytes> {
+    match (delivery, dialect) {
+        (Delivery::Incentive(frame), _) => Utf8Bytes::try_from(frame.text(dialect)).ok(),
+        (Delivery::Progress(progress), Dialect::V1) => Some(progress.text().into()),
+        (&Delivery::Hole { from, to }, Dialect::V1) => {
+            Some(ServerMessage::Missing { from_seq: from, to_seq: to }.text().into())
+        }
+        (Delivery::Progress(_) | Delivery::Hole { .. }, Dialect::Plain) => None,
+    }
+}
+
+/// What to say about a frame that cannot be read.
+fn read_error(error: Error) -> Close {
+    use tungstenite::Error as Ws;
+    match error.into_inner().downcast_ref::<Ws>() {
+        Some(Ws::Capacity(_)) => Close::TooLarge,
+        _ => Close::Protocol,
+    }
+}

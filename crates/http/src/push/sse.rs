@@ -1,0 +1,164 @@
+//! `GET /sse`: the same incentives with the same cursor as an event stream, for where WebSockets do
+//! not get through.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::response::Response;
+use engine::hub::{Delivery, Dialect, Resumed, Session};
+use futures_util::stream;
+use tokio::time::{Instant, sleep_until};
+
+use super::access::bearer;
+use super::message::ServerMessage;
+use super::refusal::Refusal;
+use super::upgrade::Cursor;
+use super::{Admitted, Close, Push};
+
+/// Header by which a client names the last event it has.
+const LAST_EVENT_ID: &str = "last-event-id";
+/// Frames written before the clock is looked at again.
+const BATCH: usize = 64;
+/// How long a client should wait before it reconnects, milliseconds.
+const RETRY_MS: u32 = 2_000;
+
+/// Handles `GET /sse`.
+pub(super) async fn stream(
+    State(push): State<Arc<Push>>,
+    headers: HeaderMap,
+    cursor: Result<Query<Cursor>, QueryRejection>,
+) -> Response {
+    match prepare(push, &headers, cursor).await {
+        Ok(response) => response,
+        Err(refusal) => refusal.response(),
+    }
+}
+
+async fn prepare(
+    push: Arc<Push>,
+    headers: &HeaderMap,
+    cursor: Result<Query<Cursor>, QueryRejection>,
+) -> Result<Response, Refusal> {
+    if !push.settings.origins.allow(headers) {
+        return Err(Refusal::Origin);
+    }
+    let token = bearer(headers).map_err(Close::from)?;
+    let after = match headers.get(LAST_EVENT_ID) {
+        Some(id) => Some(
+            id.to_str().ok().and_then(|id| id.trim().parse().ok()).ok_or(Refusal::Cursor)?,
+        ),
+        None => cursor.map_err(|_| Refusal::Cursor)?.0.after_seq,
+    };
+    let Admitted { user, mut session, last_seq, expires, .. } =
+        push.admit(token, Dialect::V1).await?;
+    let resumed = match after {
+        Some(after) => Some(session.resume(after).await.map_err(Close::from)?),
+        None => None,
+    };
+    session.release();
+    let hello = ServerMessage::Hello {
+        user_id: user.user.as_str(),
+        last_seq,
+        ping_seconds: push.settings.heartbeat_every.as_secs(),
+        expires_at: user.expires_at,
+    };
+    let events = Events {
+        first: Some(first(&hello, last_seq, resumed)),
+        heartbeat: Instant::now() + push.settings.heartbeat_every,
+        expires,
+        session,
+        push,
+        is_over: false,
+    };
+    let mut response = Response::new(Body::from_stream(stream::unfold(events, Events::next)));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Proxies that gather answers would hold events back.
+    let buffering = HeaderName::from_static("x-accel-buffering");
+    headers.insert(buffering, HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+/// The beginning of a stream. It carries an id, so that a client which loses the connection before
+/// its first incentive resumes from the right place as well.
+fn first(hello: &ServerMessage<'_>, last_seq: u64, resumed: Option<Resumed>) -> String {
+    let after = resumed.map_or(last_seq, |resumed| resumed.after);
+    let mut text = format!("retry: {RETRY_MS}\n\nid: {after}\ndata: {}\n\n", hello.text());
+    if let Some(Resumed { after, last }) = resumed {
+        let resumed = ServerMessage::Resumed { after_seq: after, last_seq: last };
+        text.push_str(&format!("data: {}\n\n", resumed.text()));
+    }
+    text
+}
+
+struct Events {
+    first: Option<String>,
+    heartbeat: Instant,
+    expires: Instant,
+    session: Session,
+    push: Arc<Push>,
+    is_over: bool,
+}
+
+impl Events {
+    /// The next piece of the stream; `None` after the last one.
+    async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
+        if self.is_over {
+            return None;
+        }
+        let piece = match self.first.take() {
+            Some(first) => first.into(),
+            None => self.piece().await,
+        };
+        self.heartbeat = Instant::now() + self.push.settings.heartbeat_every;
+        Some((Ok(piece), self))
+    }
+
+    async fn piece(&mut self) -> Bytes {
+        tokio::select! {
+            biased;
+            () = sleep_until(self.expires) => self.close(Close::TokenExpired),
+            ready = self.session.ready() => match ready {
+                Ok(()) => self.ready(),
+                Err(end) => self.close(end.into()),
+            },
+            () = sleep_until(self.heartbeat) => Bytes::from_static(b":\n\n"),
+        }
+    }
+
+    fn ready(&mut self) -> Bytes {
+        let mut text = Vec::new();
+        for _ in 0..BATCH {
+            let Some(delivery) = self.session.next_ready() else { break };
+            match delivery {
+                Delivery::Incentive(frame) => {
+                    text.extend_from_slice(format!("id: {}\ndata: ", frame.seq()).as_bytes());
+                    text.extend_from_slice(&frame.text(Dialect::V1));
+                }
+                Delivery::Progress(progress) => {
+                    text.extend_from_slice(b"data: ");
+                    text.extend_from_slice(progress.text().as_bytes());
+                }
+                Delivery::Hole { from, to } => {
+                    let missing = ServerMessage::Missing { from_seq: from, to_seq: to };
+                    text.extend_from_slice(b"data: ");
+                    text.extend_from_slice(missing.text().as_bytes());
+                }
+            }
+            text.extend_from_slice(b"\n\n");
+        }
+        text.into()
+    }
+
+    fn close(&mut self, close: Close) -> Bytes {
+        self.is_over = true;
+        let close = ServerMessage::Close { code: close.code(), reason: close.reason() };
+        format!("data: {}\n\n", close.text()).into()
+    }
+}
