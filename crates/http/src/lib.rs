@@ -12,6 +12,7 @@ pub mod dispatch;
 pub mod metrics;
 mod openapi;
 pub mod problem;
+pub mod push;
 pub mod route;
 mod router;
 pub mod routes;

@@ -88,7 +88,7 @@ impl Session {
     ///
     /// Errors: [`End::Unavailable`].
     pub async fn start(&mut self) -> Result<u64, End> {
-        let last = self.last_seq().await?;
+        let last = last_seq(&self.hub, self.user).await?;
         self.cursor = last;
         self.mailbox.begins_after(last);
         Ok(last)
@@ -99,7 +99,7 @@ impl Session {
     ///
     /// Errors: [`End::Unavailable`]; the cursor has not moved.
     pub async fn resume(&mut self, after: u64) -> Result<Resumed, End> {
-        let last = self.last_seq().await?;
+        let last = last_seq(&self.hub, self.user).await?;
         let after = after.min(last);
         self.cursor = after;
         self.mailbox.begins_after(after);
@@ -154,11 +154,6 @@ impl Session {
         }
         self.hub.metrics.acknowledged.inc_by(self.mailbox.acknowledge(seq));
         true
-    }
-
-    async fn last_seq(&self) -> Result<u64, End> {
-        let _turn = self.hub.reads.acquire().await.map_err(|_| End::GoingAway)?;
-        self.hub.inbox.last_seq(self.user).await.map_err(unavailable)
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
@@ -244,13 +239,19 @@ impl Session {
 
     fn read(&mut self) {
         self.hub.metrics.pages.inc();
-        let (hub, user, after) = (self.hub.clone(), self.user, self.cursor);
-        self.reading = Some(Box::pin(async move {
-            // The semaphore is never closed; were it, reading without a turn does no harm.
-            let _turn = hub.reads.acquire().await.ok();
-            hub.inbox.missed(user, after, hub.settings.page.max(1)).await
-        }));
+        self.reading = Some(Box::pin(missed(self.hub.clone(), self.user, self.cursor)));
     }
+}
+
+async fn last_seq(hub: &Hub, user: UserId) -> Result<u64, End> {
+    // The semaphore is never closed; were it, reading without a turn does no harm.
+    let _turn = hub.reads.acquire().await.ok();
+    hub.inbox.last_seq(user).await.map_err(unavailable)
+}
+
+async fn missed(hub: Arc<Hub>, user: UserId, after: u64) -> Result<Vec<Arc<Incentive>>, PortError> {
+    let _turn = hub.reads.acquire().await.ok();
+    hub.inbox.missed(user, after, hub.settings.page.max(1)).await
 }
 
 impl Drop for Session {

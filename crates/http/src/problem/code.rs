@@ -79,6 +79,9 @@ codes! {
     InvalidDocument = "INVALID_DOCUMENT", UNPROCESSABLE_ENTITY, false, "The document is not valid";
     /// The idempotency key was used before with another body. Use a new key for a new request.
     IdempotencyKeyReused = "IDEMPOTENCY_KEY_REUSED", UNPROCESSABLE_ENTITY, false, "The idempotency key was used for another request";
+    /// The address speaks WebSocket and the request does not ask for one. Use a WebSocket client, or
+    /// the event stream at `/sse`.
+    UpgradeRequired = "UPGRADE_REQUIRED", UPGRADE_REQUIRED, false, "This address speaks WebSocket";
     /// Too many requests with this credential. Wait as long as the header `Retry-After` says.
     RateLimited = "RATE_LIMITED", TOO_MANY_REQUESTS, true, "Too many requests";
     /// A defect on our side. The log has its cause under the request id.

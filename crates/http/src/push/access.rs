@@ -4,30 +4,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use super::Close;
+use crate::auth::jwt::UserToken;
 use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
-use domain::id::{TenantId, UserId, UserRef, user_id};
-use domain::time::Timestamp;
-
-use super::Close;
-
-/// An end user whose token was verified.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EndUser {
-    /// Whose user.
-    pub tenant: TenantId,
-    /// The tenant's id of the user.
-    pub user: UserRef,
-    /// Until when they may listen.
-    pub expires_at: Timestamp,
-}
-
-impl EndUser {
-    /// The platform's id of the user.
-    pub fn id(&self) -> UserId {
-        user_id(self.tenant, &self.user)
-    }
-}
 
 /// Why a token is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -54,7 +34,7 @@ impl From<Refused> for Close {
 }
 
 /// What verifying a token gives.
-pub type Verified<'a> = Pin<Box<dyn Future<Output = Result<EndUser, Refused>> + Send + 'a>>;
+pub type Verified<'a> = Pin<Box<dyn Future<Output = Result<UserToken, Refused>> + Send + 'a>>;
 
 /// Verifies the tokens of end users.
 pub trait VerifyEndUser: Send + Sync {
@@ -111,11 +91,8 @@ pub(super) fn credential(headers: &HeaderMap) -> Result<Credential<'_>, Refused>
 pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, Refused> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return Err(Refused::Invalid) };
-    let (scheme, token) = value
-        .to_str()
-        .ok()
-        .and_then(|text| text.split_once(' '))
-        .ok_or(Refused::Invalid)?;
+    let (scheme, token) =
+        value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or(Refused::Invalid)?;
     let token = token.trim();
     if scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() {
         Ok(token)

@@ -15,7 +15,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::budget::Budget;
 use super::message::{ClientMessage, ErrorCode, ServerMessage};
-use super::{Admitted, Close, EndUser, Push};
+use super::{Admitted, Close, Push};
+use crate::auth::jwt::UserToken;
 
 /// Frames written before the client and the clock are looked at again.
 const BATCH: usize = 64;
@@ -126,7 +127,7 @@ async fn finish(socket: &mut WebSocket, push: &Push, ended: Ended) {
 struct Connection {
     socket: WebSocket,
     push: Arc<Push>,
-    user: EndUser,
+    user: UserToken,
     dialect: Dialect,
     budget: Budget,
     next_ping: Instant,

@@ -71,10 +71,7 @@ mod tests {
     fn client_messages() {
         use ClientMessage::*;
         for (text, expected) in [
-            (
-                r#"{"type":"AUTH","token":"t"}"#,
-                Some(Auth { token: "t".into(), after_seq: None }),
-            ),
+            (r#"{"type":"AUTH","token":"t"}"#, Some(Auth { token: "t".into(), after_seq: None })),
             (
                 r#"{"afterSeq":3,"token":"t","type":"AUTH"}"#,
                 Some(Auth { token: "t".into(), after_seq: Some(3) }),

@@ -20,12 +20,15 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
+use domain::id::user_id;
 use engine::hub::{Capacity, Dialect, End, Hub, Session};
 use engine::ports::Clock;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-pub use access::{EndUser, Origins, Refused, VerifyEndUser};
+use crate::auth::jwt::{LEEWAY_US, UserToken};
+
+pub use access::{Origins, Refused, Verified, VerifyEndUser};
 pub use close::Close;
 
 /// Settings of push. The defaults suit phones and browsers.
@@ -114,14 +117,16 @@ impl Push {
     async fn admit(&self, token: &str, dialect: Dialect) -> Result<Admitted, Close> {
         let user = self.verifier.verify(token).await?;
         let expires = self.deadline(&user)?;
-        let mut session = self.hub.subscribe(user.tenant, user.id(), self.settings.capacity)?;
+        let id = user_id(user.tenant, &user.user);
+        let mut session = self.hub.subscribe(user.tenant, id, self.settings.capacity)?;
         let last_seq = session.start().await?;
         Ok(Admitted { user, session, last_seq, expires, dialect })
     }
 
     /// When the user's right to listen ends.
-    fn deadline(&self, user: &EndUser) -> Result<Instant, Close> {
-        let left = user.expires_at.micros() - self.clock.now().micros();
+    fn deadline(&self, user: &UserToken) -> Result<Instant, Close> {
+        let until = user.expires_at.plus_micros(LEEWAY_US);
+        let left = until.micros() - self.clock.now().micros();
         match u64::try_from(left) {
             Ok(left) if left > 0 => Ok(Instant::now() + Duration::from_micros(left)),
             _ => Err(Close::TokenExpired),
@@ -131,7 +136,7 @@ impl Push {
 
 /// A user who may listen, and their session, which has not been released yet.
 struct Admitted {
-    user: EndUser,
+    user: UserToken,
     session: Session,
     last_seq: u64,
     expires: Instant,

@@ -1,77 +1,71 @@
 //! How a request is refused before it becomes a connection.
 
-use axum::body::Body;
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderValue, StatusCode};
+use axum::extract::Request;
 use axum::response::Response;
-use serde_json::json;
 
 use super::Close;
+use super::access::Refused;
+use crate::dispatch::RequestId;
+use crate::problem::{Code, Origin, Part, Problem};
 
-/// Why a request is refused: a problem document (RFC 9457).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
-    /// What a connection would have been closed with.
-    Closed(Close),
-    /// From a web page that is not listed.
-    Origin,
-    /// The cursor is no number.
-    Cursor,
-    /// Not a request for a WebSocket.
-    NoUpgrade,
+/// Who is answered, should the request be refused.
+pub(super) struct Asker {
+    request_id: String,
+    path: String,
 }
 
-impl Refusal {
-    fn parts(self) -> (StatusCode, &'static str, &'static str) {
-        match self {
-            Self::Closed(close) if close.says_reconnect() => {
-                (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", close.reason())
-            }
-            Self::Closed(close) => (StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", close.reason()),
-            Self::Origin => (
-                StatusCode::FORBIDDEN,
-                "FORBIDDEN",
-                "Connections from this web page are not taken; list its origin.",
-            ),
-            Self::Cursor => (
-                StatusCode::BAD_REQUEST,
-                "INVALID_PARAMETER",
-                "afterSeq and Last-Event-ID are whole numbers from 0.",
-            ),
-            Self::NoUpgrade => (
-                StatusCode::UPGRADE_REQUIRED,
-                "UPGRADE_REQUIRED",
-                "This address speaks WebSocket; use /sse for an event stream.",
-            ),
+impl Asker {
+    /// Of a request.
+    pub(super) fn of(request: &Request) -> Self {
+        let id = request.extensions().get::<RequestId>();
+        Self {
+            request_id: id.map_or_else(String::new, |id| id.0.to_string()),
+            path: request.uri().path().to_owned(),
         }
     }
-
     /// The answer.
-    pub(super) fn response(self) -> Response {
-        let (status, code, detail) = self.parts();
-        let document = json!({
-            "type": "about:blank",
-            "title": status.canonical_reason(),
-            "status": status.as_u16(),
-            "code": code,
-            "detail": detail,
-        });
-        let mut response = Response::new(Body::from(document.to_string()));
-        *response.status_mut() = status;
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if status == StatusCode::UNAUTHORIZED {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"incent\""));
-        }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        response
+    pub(super) fn refuse(&self, problem: Problem) -> Response {
+        problem.into_response(Origin { request_id: &self.request_id, path: &self.path })
     }
 }
 
-impl From<Close> for Refusal {
+/// What would be a close, had the connection been opened.
+impl From<Close> for Problem {
     fn from(close: Close) -> Self {
-        Self::Closed(close)
+        let detail = sentence(close.reason());
+        match close {
+            Close::GoingAway | Close::Full => Self::new(Code::Overloaded, detail).retry_after(1),
+            close if close.says_reconnect() => Self::unavailable(Code::Unavailable, detail),
+            _ => Self::new(Code::Unauthenticated, detail),
+        }
     }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        Close::from(refused).into()
+    }
+}
+
+fn sentence(reason: &str) -> String {
+    let mut letters = reason.chars();
+    let first = letters.next().map(|c| c.to_ascii_uppercase());
+    first.into_iter().chain(letters).chain(['.']).collect()
+}
+
+/// The request comes from a web page that is not listed.
+pub(super) fn foreign_page() -> Problem {
+    let detail = "Connections from this web page are not taken; list its origin for push.";
+    Problem::new(Code::Forbidden, detail)
+}
+
+/// The cursor is no number.
+pub(super) fn bad_cursor(part: Part, name: &str) -> Problem {
+    Problem::invalid_parameter(part, name, "must be a whole number from 0")
+}
+
+/// The request does not ask for a WebSocket.
+pub(super) fn no_upgrade() -> Problem {
+    let detail = "Ask with a WebSocket client, or read the event stream at /sse.";
+    Problem::new(Code::UpgradeRequired, detail)
 }

@@ -5,10 +5,10 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 use engine::hub::{Delivery, Dialect, Resumed, Session};
 use futures_util::stream;
@@ -16,9 +16,10 @@ use tokio::time::{Instant, sleep_until};
 
 use super::access::bearer;
 use super::message::ServerMessage;
-use super::refusal::Refusal;
-use super::upgrade::Cursor;
+use super::refusal::{self, Asker};
+use super::upgrade::after_seq;
 use super::{Admitted, Close, Push};
+use crate::problem::{Part, Problem};
 
 /// Header by which a client names the last event it has.
 const LAST_EVENT_ID: &str = "last-event-id";
@@ -28,31 +29,26 @@ const BATCH: usize = 64;
 const RETRY_MS: u32 = 2_000;
 
 /// Handles `GET /sse`.
-pub(super) async fn stream(
-    State(push): State<Arc<Push>>,
-    headers: HeaderMap,
-    cursor: Result<Query<Cursor>, QueryRejection>,
-) -> Response {
-    match prepare(push, &headers, cursor).await {
+pub(super) async fn stream(State(push): State<Arc<Push>>, request: Request) -> Response {
+    let asker = Asker::of(&request);
+    let (parts, _) = request.into_parts();
+    match prepare(push, &parts).await {
         Ok(response) => response,
-        Err(refusal) => refusal.response(),
+        Err(problem) => asker.refuse(problem),
     }
 }
 
-async fn prepare(
-    push: Arc<Push>,
-    headers: &HeaderMap,
-    cursor: Result<Query<Cursor>, QueryRejection>,
-) -> Result<Response, Refusal> {
-    if !push.settings.origins.allow(headers) {
-        return Err(Refusal::Origin);
+async fn prepare(push: Arc<Push>, parts: &Parts) -> Result<Response, Problem> {
+    if !push.settings.origins.allow(&parts.headers) {
+        return Err(refusal::foreign_page());
     }
-    let token = bearer(headers).map_err(Close::from)?;
-    let after = match headers.get(LAST_EVENT_ID) {
-        Some(id) => Some(
-            id.to_str().ok().and_then(|id| id.trim().parse().ok()).ok_or(Refusal::Cursor)?,
-        ),
-        None => cursor.map_err(|_| Refusal::Cursor)?.0.after_seq,
+    let token = bearer(&parts.headers)?;
+    let after = match parts.headers.get(LAST_EVENT_ID) {
+        Some(id) => {
+            let id = id.to_str().ok().and_then(|id| id.trim().parse().ok());
+            Some(id.ok_or_else(|| refusal::bad_cursor(Part::Header, "Last-Event-ID"))?)
+        }
+        None => after_seq(parts)?,
     };
     let Admitted { user, mut session, last_seq, expires, .. } =
         push.admit(token, Dialect::V1).await?;

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State, WebSocketUpgrade};
+use axum::extract::{FromRequestParts as _, Request, State, WebSocketUpgrade};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use engine::hub::Dialect;
-use serde::Deserialize;
 
 use super::access::{Credential, credential, subprotocols};
-use super::connection;
-use super::refusal::Refusal;
+use super::connection::{self, Opening};
+use super::refusal::{self, Asker};
 use super::{Close, Push};
+use crate::problem::{Part, Problem};
 
 /// Subprotocol with `seq`, resume and acknowledgements.
 const V1: &str = "incent.v1";
@@ -26,63 +26,64 @@ const READ_BUFFER: usize = 512;
 /// Bytes gathered before they are written; the buffer grows only as it is used.
 const WRITE_BUFFER: usize = 8 * 1024;
 
-/// The query of `/ws` and `/sse`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct Cursor {
-    /// Go on after this incentive.
-    pub(super) after_seq: Option<u64>,
-}
-
 /// Handles `GET /ws`.
-pub(super) async fn upgrade(
-    State(push): State<Arc<Push>>,
-    headers: HeaderMap,
-    cursor: Result<Query<Cursor>, QueryRejection>,
-    request: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-) -> Response {
-    match prepare(push, &headers, cursor, request).await {
+pub(super) async fn upgrade(State(push): State<Arc<Push>>, request: Request) -> Response {
+    let asker = Asker::of(&request);
+    let (mut parts, _) = request.into_parts();
+    let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await;
+    match prepare(push, &parts, upgrade).await {
         Ok(response) => response,
-        Err(refusal) => refusal.response(),
+        Err(problem) => asker.refuse(problem),
     }
 }
 
 async fn prepare(
     push: Arc<Push>,
-    headers: &HeaderMap,
-    cursor: Result<Query<Cursor>, QueryRejection>,
-    request: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-) -> Result<Response, Refusal> {
+    parts: &Parts,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, Problem> {
+    let headers = &parts.headers;
     if !push.settings.origins.allow(headers) {
-        return Err(Refusal::Origin);
+        return Err(refusal::foreign_page());
     }
-    let credential = credential(headers).map_err(Close::from)?;
-    let after = cursor.map_err(|_| Refusal::Cursor)?.0.after_seq;
+    let credential = credential(headers)?;
+    let after = after_seq(parts)?;
     let (dialect, selected) = negotiate(headers);
     let opening = match credential {
         Credential::Header(token) => {
-            connection::Opening::Admitted(push.admit(token, dialect).await.map(Box::new)?)
+            Opening::Admitted(push.admit(token, dialect).await.map(Box::new)?)
         }
         Credential::Subprotocol(token) => match push.admit(token, dialect).await {
-            Ok(admitted) => connection::Opening::Admitted(Box::new(admitted)),
-            Err(close) => connection::Opening::Refused(close),
+            Ok(admitted) => Opening::Admitted(Box::new(admitted)),
+            Err(close) => Opening::Refused(close),
         },
         Credential::ToCome => {
             let slot = push.unauthenticated.clone().try_acquire_owned();
-            connection::Opening::ToCome(dialect, slot.map_err(|_| Close::Full)?)
+            Opening::ToCome(dialect, slot.map_err(|_| Close::Full)?)
         }
     };
-    let mut request = request.map_err(|_| Refusal::NoUpgrade)?;
+    let mut upgrade = upgrade.map_err(|_| refusal::no_upgrade())?;
     if let Some(selected) = selected {
-        request.set_selected_protocol(HeaderValue::from_static(selected));
+        upgrade.set_selected_protocol(HeaderValue::from_static(selected));
     }
     let bytes = push.settings.message_bytes;
-    Ok(request
+    Ok(upgrade
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(WRITE_BUFFER)
         .max_message_size(bytes)
         .max_frame_size(bytes)
         .on_upgrade(move |socket| connection::serve(socket, push, opening, after)))
+}
+
+/// `?afterSeq=`: go on after this incentive. Other parameters mean nothing here.
+pub(super) fn after_seq(parts: &Parts) -> Result<Option<u64>, Problem> {
+    let pairs = parts.uri.query().unwrap_or_default().split('&');
+    let mut values = pairs.filter_map(|pair| pair.strip_prefix("afterSeq="));
+    match (values.next().map(str::parse), values.next()) {
+        (None, _) => Ok(None),
+        (Some(Ok(after)), None) => Ok(Some(after)),
+        _ => Err(refusal::bad_cursor(Part::Query, "afterSeq")),
+    }
 }
 
 /// The dialect, and the subprotocol to answer with. A token among the subprotocols is never
