@@ -113,7 +113,8 @@ fn incentives_are_listed_by_every_filter_and_page_size() {
     let (t, ids) = granted();
     let any = IncentiveFilter::default;
     let u1 = Some(user_id(A, &user("u1")));
-    let cases: Vec<(IncentiveFilter, fn(usize) -> bool)> = vec![
+    type Wanted = fn(usize) -> bool;
+    let cases: [(IncentiveFilter, Wanted); 10] = [
         (any(), |_| true),
         (IncentiveFilter { campaign: Some(campaign_id(2)), ..any() }, |n| n % 3 == 1),
         (IncentiveFilter { user: u1, ..any() }, |n| n % 2 == 1),

@@ -135,7 +135,9 @@ fn check_plans(t: &TestDb) {
         let scans = plan.lines().any(|line| {
             line.starts_with("SCAN ") && !line.contains("CONSTANT ROW") && line != "SCAN m"
         });
-        assert!(!scans, "{name} scans:\n{plan}");
+        // A recompute reads the log from end to end: it is a job, not a request.
+        let is_job = name.starts_with("recompute::");
+        assert!(is_job || !scans, "{name} scans:\n{plan}");
     }
 }
 
