@@ -6,10 +6,12 @@
 
 pub mod control;
 pub mod db;
+pub mod doctor;
 pub mod embedded;
 pub mod error;
 pub mod hot;
 pub mod migrate;
+pub mod report;
 
 pub use db::{DbOptions, SqliteDb};
 pub use error::{Result, StoreError};

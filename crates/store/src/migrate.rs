@@ -72,6 +72,22 @@ pub fn apply(conn: &Connection, steps: &[Migration], now: Timestamp) -> Result<V
     Ok(names)
 }
 
+/// Whether a database has exactly this program's schema. Errors: [`StoreError::Schema`].
+pub fn check_current(conn: &Connection) -> Result<()> {
+    let known = applied(conn)?;
+    check(&known, SQLITE)?;
+    match SQLITE.get(known.len()) {
+        None => Ok(()),
+        Some(step) => Err(StoreError::Schema {
+            what: format!(
+                "the database lacks migration {:04}_{}: it was written by an older version; start \
+                 the platform once, which applies it",
+                step.version, step.name
+            ),
+        }),
+    }
+}
+
 struct Applied {
     version: u32,
     name: String,
