@@ -59,6 +59,8 @@ pub enum Command {
     Export(command::export::Args),
     /// Sign an end user's token for the push connection
     Token(command::token::Args),
+    /// Check a data directory and say how to mend it
+    Doctor(command::doctor::Args),
     /// Print a completion script for a shell
     Completions(command::completions::Args),
     /// Write the published schemas

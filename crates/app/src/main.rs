@@ -14,6 +14,7 @@ mod client;
 mod clock;
 mod command;
 mod config;
+mod data_dir;
 mod demo;
 mod failure;
 mod interrupt;
@@ -47,6 +48,7 @@ fn run(command: Command, out: &Output) -> Outcome {
         Command::Import(args) => command::import::run(args, out),
         Command::Export(args) => command::export::run(args, out),
         Command::Token(args) => command::token::run(args, out),
+        Command::Doctor(args) => command::doctor::run(args, out),
         Command::Completions(args) => command::completions::run(args, out),
         Command::Schemas(args) => command::schemas::run(args, out),
     }
