@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use domain::decide::{EventOutcome, Needs, Parsed, Status, Working, decide, plan};
-use domain::event::Record;
+use domain::event::{Record, RecordKind};
 use domain::id::TenantId;
 
 use crate::assemble::{Decided, KnownActions, assemble, unreadable};
@@ -107,7 +107,10 @@ impl Decider {
         self.rules.ensure(items.iter().map(Item::tenant)).await?;
         for (i, item) in items.iter().enumerate() {
             let at = item.record.append_time;
-            if self.rules.get(item.tenant()).is_some_and(|t| t.is_due(at)) {
+            // History decides nothing, so it needs no members.
+            if item.record.kind != RecordKind::History
+                && self.rules.get(item.tenant()).is_some_and(|t| t.is_due(at))
+            {
                 if i > 0 {
                     return Ok(i);
                 }
@@ -209,6 +212,6 @@ async fn pause_after_conflict(conflicts: u32, size: usize) -> Result<usize, Port
         });
     }
     tokio::time::sleep(Backoff::CONFLICT.pause(conflicts)).await;
-    let halved = conflicts % CONFLICTS_PER_HALVING == 0;
+    let halved = conflicts.is_multiple_of(CONFLICTS_PER_HALVING);
     Ok(if halved { (size / 2).max(1) } else { size })
 }

@@ -31,7 +31,8 @@ struct Refreshed {
 }
 
 impl Tenant {
-    fn compile(config: &TenantConfig) -> Self {
+    /// `hopeless`: cohorts whose recompute has failed under this configuration.
+    fn compile(config: &TenantConfig, hopeless: &[CohortId]) -> Self {
         let (rules, faults) = TenantRules::compile(config);
         for fault in faults {
             tracing::error!(
@@ -39,9 +40,15 @@ impl Tenant {
                 "a campaign cannot be compiled and decides nothing; save it again"
             );
         }
-        let refreshed: Vec<_> = config.cohorts.iter().filter_map(Refreshed::of).collect();
+        let cohorts = config.cohorts.iter().filter(|c| !hopeless.contains(&c.id));
+        let refreshed: Vec<_> = cohorts.filter_map(Refreshed::of).collect();
         let due = refreshed.iter().map(|c| c.due_at(&config.zone)).min();
         Self { rules, refreshed, due_at: due.unwrap_or(Timestamp::MAX) }
+    }
+
+    fn due(&self, append_time: Timestamp) -> impl Iterator<Item = &Refreshed> {
+        let zone = self.rules.zone();
+        self.refreshed.iter().filter(move |c| append_time >= c.due_at(zone))
     }
 
     /// True when a cohort has to be recomputed before a record of this append time is decided.
@@ -54,6 +61,11 @@ impl Refreshed {
     fn of(source: &CohortSource) -> Option<Self> {
         let period = source.refresh?;
         Some(Self { cohort: source.id, period, computed_at: source.computed_at })
+    }
+
+    /// The beginning of the period that a record lies in.
+    fn as_of(&self, zone: &Zone, append_time: Timestamp) -> Timestamp {
+        zone.start_of(self.period.first_day(zone.day(append_time)))
     }
 
     /// The beginning of the period after the one it was computed in; at once if it never was.
@@ -97,7 +109,7 @@ impl RulesCache {
                 continue;
             }
             if let Some(config) = self.control.config(tenant).await? {
-                self.tenants.insert(tenant, Arc::new(Tenant::compile(&config)));
+                self.tenants.insert(tenant, Arc::new(Tenant::compile(&config, &[])));
             }
         }
         Ok(())
@@ -120,28 +132,37 @@ impl RulesCache {
 
     /// Recomputes the tenant's cohorts that are due at this append time, as of the beginning of the
     /// period that it lies in, and reads the tenant anew. So a cohort's members depend on the log
-    /// alone, not on batches or on when somebody looked. Errors: those of the control plane.
+    /// alone, not on batches or on when somebody looked. One that cannot be recomputed keeps its
+    /// members until the configuration changes: it must not stop the log. Errors: those of the
+    /// control plane that a later try may mend.
     pub async fn refresh_cohorts(
         &mut self,
         tenant: TenantId,
         append_time: Timestamp,
     ) -> Result<(), PortError> {
-        let Some(known) = self.tenants.remove(&tenant) else { return Ok(()) };
-        let zone = known.rules.zone();
-        for due in known.refreshed.iter().filter(|c| append_time >= c.due_at(zone)) {
-            let as_of = zone.start_of(due.period.first_day(zone.day(append_time)));
-            self.control.refresh_cohort(tenant, due.cohort, as_of).await?;
-            tracing::info!(tenant.id = %tenant, cohort.id = %due.cohort, %as_of, "cohort recomputed");
-        }
-        self.ensure(std::iter::once(tenant)).await?;
-        match self.tenants.get(&tenant) {
-            Some(t) if t.is_due(append_time) => Err(PortError {
-                kind: PortErrorKind::Invalid,
-                message: format!(
-                    "cohorts of tenant {tenant} were recomputed for {append_time} and are still due"
+        let Some(known) = self.tenants.get(&tenant).cloned() else { return Ok(()) };
+        let mut tried = Vec::new();
+        for due in known.due(append_time) {
+            let as_of = due.as_of(known.rules.zone(), append_time);
+            match self.control.refresh_cohort(tenant, due.cohort, as_of).await {
+                Ok(()) => tracing::info!(%tenant, cohort = %due.cohort, %as_of, "recomputed"),
+                Err(error) if error.kind == PortErrorKind::Invalid => tracing::error!(
+                    %tenant, cohort = %due.cohort, %as_of, %error,
+                    "a cohort cannot be recomputed and keeps its members; save it again"
                 ),
-            }),
-            _ => Ok(()),
+                Err(error) => return Err(error),
+            }
+            tried.push(due.cohort);
         }
+        self.tenants.remove(&tenant);
+        if let Some(config) = self.control.config(tenant).await? {
+            let mut read = Tenant::compile(&config, &[]);
+            tried.retain(|cohort| read.due(append_time).any(|c| c.cohort == *cohort));
+            if !tried.is_empty() {
+                read = Tenant::compile(&config, &tried);
+            }
+            self.tenants.insert(tenant, Arc::new(read));
+        }
+        Ok(())
     }
 }

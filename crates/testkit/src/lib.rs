@@ -1,4 +1,7 @@
 //! What the tests of all crates share.
 
+pub mod clock;
+pub mod contract;
 pub mod dir;
+pub mod event;
 pub mod incentive;

@@ -16,20 +16,20 @@ use crate::hot::record::{TOPIC, blob, dead_letter};
 /// Records that were decided may be pruned, the position stays.
 const END: &str = "
     select max(coalesce((select max(log_offset) + 1 from events), 0),
-               coalesce((select next_offset from positions where topic = $1 and partition = 0), 0))";
+               coalesce((select next_offset from positions where topic = ?1 and partition = 0), 0))";
 const LANE: &str = "
     select s.mode, s.last_append_time, t.status
-    from tenant_states s join tenants t on t.tenant_id = s.tenant_id where s.tenant_id = $1";
-const ADVANCE: &str = "update tenant_states set last_append_time = $2 where tenant_id = $1";
+    from tenant_states s join tenants t on t.tenant_id = s.tenant_id where s.tenant_id = ?1";
+const ADVANCE: &str = "update tenant_states set last_append_time = ?2 where tenant_id = ?1";
 const EVENT_ID: &str = "
     insert into event_ids (tenant_id, event_key, content_hash, log_offset, append_time)
-    values ($1, $2, $3, $4, $5) on conflict (tenant_id, event_key) do nothing";
+    values (?1, ?2, ?3, ?4, ?5) on conflict (tenant_id, event_key) do nothing";
 const FIRST: &str = "
-    select content_hash, log_offset from event_ids where tenant_id = $1 and event_key = $2";
+    select content_hash, log_offset from event_ids where tenant_id = ?1 and event_key = ?2";
 const EVENT: &str = "
     insert into events (log_offset, tenant_id, event_id, user_id, user_ref, action_code, event_ts,
                         payload, append_time, kind)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
 
 /// A record offered, with what has to be hashed.
 pub(super) struct Offered {

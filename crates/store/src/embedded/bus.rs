@@ -84,7 +84,7 @@ impl Bus for SqliteBus {
 
 fn take(conn: &Connection, offset: i64, max: usize) -> Result<Vec<Record>> {
     let mut query = conn.prepare_cached(&format!(
-        "select {RECORD_COLUMNS} from events where log_offset >= $1 order by log_offset limit $2"
+        "select {RECORD_COLUMNS} from events where log_offset >= ?1 order by log_offset limit ?2"
     ))?;
     let mut rows = query.query((offset, i64::try_from(max).unwrap_or(i64::MAX)))?;
     let mut records = Vec::new();

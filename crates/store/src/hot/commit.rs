@@ -11,27 +11,27 @@ use super::rows::{EVER, TOPIC, blob};
 use crate::error::{Result, StoreError};
 
 const POSITION: &str = "
-    select epoch, next_offset, batch_seq from positions where topic = $1 and partition = $2";
-const CONFIG_VERSION: &str = "select config_version from tenant_states where tenant_id = $1";
-const OUTCOME: &str = "update events set outcome = $2 where log_offset = $1";
+    select epoch, next_offset, batch_seq from positions where topic = ?1 and partition = ?2";
+const CONFIG_VERSION: &str = "select config_version from tenant_states where tenant_id = ?1";
+const OUTCOME: &str = "update events set outcome = ?2 where log_offset = ?1";
 const NEW_STATE: &str = "
-    insert into user_states (user_id, tenant_id, version, seq, state) values ($1, $2, 1, $3, $4)
+    insert into user_states (user_id, tenant_id, version, seq, state) values (?1, ?2, 1, ?3, ?4)
     on conflict (user_id) do nothing";
 const STATE: &str = "
-    update user_states set version = version + 1, seq = $3, state = $4
-    where user_id = $1 and version = $2";
+    update user_states set version = version + 1, seq = ?3, state = ?4
+    where user_id = ?1 and version = ?2";
 const NEW_USER: &str = "
-    insert into users (user_id, tenant_id, external_ref, created_at) values ($1, $2, $3, $4)
+    insert into users (user_id, tenant_id, external_ref, created_at) values (?1, ?2, ?3, ?4)
     on conflict (user_id) do nothing";
 const USER: &str = "
     insert into users (user_id, tenant_id, external_ref, attributes, created_at)
-    values ($1, $2, $3, $4, $5)
+    values (?1, ?2, ?3, ?4, ?5)
     on conflict (user_id) do update set attributes = excluded.attributes";
 const USAGE: &str = "
-    insert into limit_usage (tenant_id, limit_key, bucket, used) values ($1, $2, $3, $4)
+    insert into limit_usage (tenant_id, limit_key, bucket, used) values (?1, ?2, ?3, ?4)
     on conflict (tenant_id, limit_key, bucket) do update set used = excluded.used";
 const MARK: &str = "
-    insert into user_marks (user_id, mark_key, campaign_id, marked_at) values ($1, $2, $3, $4)
+    insert into user_marks (user_id, mark_key, campaign_id, marked_at) values (?1, ?2, ?3, ?4)
     on conflict (user_id, mark_key) do nothing";
 const INCENTIVE: &str = "
     insert into incentives (
@@ -40,30 +40,30 @@ const INCENTIVE: &str = "
         source_partition, batch_seq, ordinal,
         tenant_day_used, tenant_day_cap, tenant_total_used, tenant_total_cap,
         user_day_used, user_day_cap, user_total_used, user_total_cap, limit_day, budgets)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
-            $20, $21, $22, $23, $24, $25, $26)";
+    values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
+            ?20, ?21, ?22, ?23, ?24, ?25, ?26)";
 const COMPLETION: &str = "
     insert into user_aggregations (
         aggregation_id, tenant_id, user_id, campaign_id, step_id, cycle, action_code,
         incentive_id, unpaid_reason, completed_at)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+    values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
     on conflict (aggregation_id) do nothing";
 /// Most actions that register themselves, per tenant.
 const ACTIONS_MAX: i64 = 1000;
 const ACTION: &str = "
     insert into actions (tenant_id, action_code, first_seen_at)
-    select $1, $2, $3 where (select count(*) from actions where tenant_id = $1) < $4
+    select ?1, ?2, ?3 where (select count(*) from actions where tenant_id = ?1) < ?4
     on conflict (tenant_id, action_code) do nothing";
 const DEAD_LETTER: &str = "
     insert into dead_letters (dead_letter_id, tenant_id, source, reason, detail, raw, received_at)
-    values ($1, $2, $3, $4, $5, $6, $7)
+    values (?1, ?2, ?3, ?4, ?5, ?6, ?7)
     on conflict (dead_letter_id) do nothing";
 const BATCH: &str = "
     insert into batches (
         partition, batch_seq, epoch, offset_from, offset_to, config_versions, counts, committed_at)
-    values ($1, $2, $3, $4, $5, $6, $7, $8)";
+    values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 const ADVANCE: &str = "
-    update positions set next_offset = $3, batch_seq = $4 where topic = $1 and partition = $2";
+    update positions set next_offset = ?3, batch_seq = ?4 where topic = ?1 and partition = ?2";
 
 /// What became of a batch. Anything but `Done` has written nothing.
 pub(super) enum Written {

@@ -12,16 +12,16 @@ use rust_decimal::Decimal;
 use super::rows::{Columns, EVER, blob};
 use crate::error::{Result, StoreError};
 
-const STATE: &str = "select version, state from user_states where user_id = $1";
-const ATTRIBUTES: &str = "select attributes from users where user_id = $1";
+const STATE: &str = "select version, state from user_states where user_id = ?1";
+const ATTRIBUTES: &str = "select attributes from users where user_id = ?1";
 const MEMBER: &str = "select 1 from cohort_members
-     where cohort_id = $1 and membership_version = $2 and user_id = $3";
-const MARK: &str = "select 1 from user_marks where user_id = $1 and mark_key = $2";
+     where cohort_id = ?1 and membership_version = ?2 and user_id = ?3";
+const MARK: &str = "select 1 from user_marks where user_id = ?1 and mark_key = ?2";
 const USED_EVER: &str = "select used from limit_usage
-     where tenant_id = $1 and limit_key = $2 and bucket = $3";
+     where tenant_id = ?1 and limit_key = ?2 and bucket = ?3";
 const USED_SINCE: &str = "select bucket, used from limit_usage
-     where tenant_id = $1 and limit_key = $2 and bucket >= $3 order by bucket";
-const CONFIG_VERSION: &str = "select config_version from tenant_states where tenant_id = $1";
+     where tenant_id = ?1 and limit_key = ?2 and bucket >= ?3 order by bucket";
+const CONFIG_VERSION: &str = "select config_version from tenant_states where tenant_id = ?1";
 
 pub(super) fn load(conn: &Connection, needs: &Needs) -> Result<Loaded> {
     let mut loaded = Loaded::default();

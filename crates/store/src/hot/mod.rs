@@ -1,6 +1,7 @@
 //! The event path's tables, written per database because there the difference is the point.
 //! Whatever runs here runs once per batch or once per row of a batch: every statement is prepared
-//! once per connection and what can be worked out beforehand is handed in ready.
+//! once per connection and what can be worked out beforehand is handed in ready. Parameters are written `?1`,
+//! not `$1`: SQLite takes the latter for a name and numbers names by their first use.
 
 mod commit;
 mod encode;

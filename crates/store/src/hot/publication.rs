@@ -13,19 +13,19 @@ use super::rows::{Columns, INCENTIVE_COLUMN_COUNT, INCENTIVE_COLUMNS, TOPIC, blo
 use crate::error::Result;
 
 const TAKE_OVER: &str = "
-    insert into positions (topic, partition, epoch, next_offset, batch_seq) values ($1, $2, 1, 0, 0)
+    insert into positions (topic, partition, epoch, next_offset, batch_seq) values (?1, ?2, 1, 0, 0)
     on conflict (topic, partition) do update set epoch = epoch + 1
     returning epoch, next_offset, batch_seq, published_batch, published_ordinal";
 const LOG: &str = "
-    insert into incentive_event_log (incentive_id, user_id, published_at) values ($1, $2, $3)
+    insert into incentive_event_log (incentive_id, user_id, published_at) values (?1, ?2, ?3)
     on conflict (incentive_id) do nothing";
 const PUBLISHED: &str = "
-    update positions set published_batch = $3, published_ordinal = $4
-    where topic = $1 and partition = $2 and (published_batch, published_ordinal) < ($3, $4)";
-const LAST_SEQ: &str = "select seq from user_states where user_id = $1";
+    update positions set published_batch = ?3, published_ordinal = ?4
+    where topic = ?1 and partition = ?2 and (published_batch, published_ordinal) < (?3, ?4)";
+const LAST_SEQ: &str = "select seq from user_states where user_id = ?1";
 const OUTCOME: &str = "
     select e.outcome from event_ids i join events e on e.log_offset = i.log_offset
-    where i.tenant_id = $1 and i.event_key = $2";
+    where i.tenant_id = ?1 and i.event_key = ?2";
 
 pub(super) fn take_over(conn: &Connection, partition: i32) -> Result<Position> {
     let mut query = conn.prepare_cached(TAKE_OVER)?;
@@ -47,8 +47,8 @@ pub(super) fn unpublished(
 ) -> Result<Vec<IncentiveEvent>> {
     let mut query = conn.prepare_cached(&format!(
         "select {INCENTIVE_COLUMNS}, batch_seq, ordinal from incentives
-         where source_partition = $1 and (batch_seq, ordinal) > ($2, $3)
-         order by batch_seq, ordinal limit $4"
+         where source_partition = ?1 and (batch_seq, ordinal) > (?2, ?3)
+         order by batch_seq, ordinal limit ?4"
     ))?;
     let max = i64::try_from(max).unwrap_or(i64::MAX);
     let mut rows = query.query((partition, after.batch_seq, after.ordinal, max))?;
@@ -88,7 +88,7 @@ pub(super) fn missed(
     // A user's seq and issued_at rise together; the index holds both.
     let mut query = conn.prepare_cached(&format!(
         "select {INCENTIVE_COLUMNS} from incentives
-         where user_id = $1 and seq > $2 order by issued_at, seq limit $3"
+         where user_id = ?1 and seq > ?2 order by issued_at, seq limit ?3"
     ))?;
     let [after, max] = [after, max as u64].map(|n| i64::try_from(n).unwrap_or(i64::MAX));
     let mut rows = query.query((blob(&user.0), after, max))?;

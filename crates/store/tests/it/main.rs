@@ -12,6 +12,7 @@ mod ledger;
 mod migrations;
 mod operators;
 mod plans;
+mod path;
 mod statements;
 mod tenants;
 
