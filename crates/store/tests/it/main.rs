@@ -11,8 +11,8 @@ mod db;
 mod ledger;
 mod migrations;
 mod operators;
-mod plans;
 mod path;
+mod plans;
 mod statements;
 mod tenants;
 
