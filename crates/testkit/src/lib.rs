@@ -4,4 +4,6 @@ pub mod clock;
 pub mod contract;
 pub mod dir;
 pub mod event;
+pub mod inbox;
 pub mod incentive;
+pub mod random;

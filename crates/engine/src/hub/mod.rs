@@ -14,8 +14,6 @@ pub mod frame;
 mod mailbox;
 mod metrics;
 pub mod session;
-#[cfg(test)]
-mod tests;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};

@@ -1,17 +1,21 @@
 //! The hub against a store in memory.
 
-use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::future::Future as _;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use domain::id::{CampaignId, EventId, IncentiveId, UserRef, user_id};
-use domain::incentive::RewardType;
+use domain::id::{CampaignId, EventId, IncentiveId, TenantId, UserId, UserRef, user_id};
+use domain::incentive::{Incentive, RewardType};
 use domain::time::Timestamp;
+use engine::hub::{
+    Capacity, Delivery, Dialect, End, Frame, Hub, HubSettings, Presence, QuestProgress, Resumed,
+    Session, StepProgress,
+};
+use engine::ports::{Announce as _, IncentiveEvent};
 use rust_decimal::Decimal;
+use testkit::inbox::MemoryInbox;
+use testkit::random::Random;
 use uuid::Uuid;
-
-use super::*;
-use crate::ports::{Place, PortError, PortErrorKind};
 
 const TENANT: TenantId = TenantId(Uuid::from_u128(1));
 
@@ -27,64 +31,20 @@ fn incentive(name: &str, seq: u64) -> Incentive {
     }
 }
 
-/// What was committed, by user. It may fail, and its reads may take a few turns.
+/// The store, with one tenant.
 #[derive(Default)]
-struct Ledger {
-    rows: Mutex<BTreeMap<(UserId, u64), Arc<Incentive>>>,
-    is_down: AtomicBool,
-    turns: AtomicUsize,
-    reads: AtomicUsize,
-}
+struct Ledger(MemoryInbox);
 
 impl Ledger {
-    fn commit(&self, name: &str, seq: u64) -> IncentiveEvent {
-        let incentive = Arc::new(incentive(name, seq));
-        lock(&self.rows).insert((incentive.user, seq), incentive.clone());
-        let ordinal = i32::try_from(seq).unwrap();
-        IncentiveEvent { incentive, place: Place { batch_seq: 1, ordinal } }
-    }
-    fn purge(&self, up_to: u64) {
-        lock(&self.rows).retain(|(_, seq), _| *seq > up_to);
-    }
-    async fn turn(&self) -> Result<(), PortError> {
-        for _ in 0..self.turns.load(Ordering::Relaxed) {
-            tokio::task::yield_now().await;
-        }
-        self.reads.fetch_add(1, Ordering::Relaxed);
-        if self.is_down.load(Ordering::Relaxed) {
-            return Err(PortError { kind: PortErrorKind::Unavailable, message: "down".into() });
-        }
-        Ok(())
+    fn commit(&self, user: &str, seq: u64) -> IncentiveEvent {
+        self.0.commit(TENANT, user, seq)
     }
 }
 
-impl Inbox for Arc<Ledger> {
-    fn missed<'a>(
-        &'a self,
-        user: UserId,
-        after: u64,
-        max: usize,
-    ) -> PortFuture<'a, Vec<Arc<Incentive>>> {
-        Box::pin(async move {
-            self.turn().await?;
-            let rows = lock(&self.rows);
-            let range = rows.range((user, after + 1)..=(user, u64::MAX));
-            Ok(range.take(max).map(|(_, one)| one.clone()).collect())
-        })
-    }
-    fn last_seq<'a>(&'a self, user: UserId) -> PortFuture<'a, u64> {
-        Box::pin(async move {
-            self.turn().await?;
-            let rows = lock(&self.rows);
-            Ok(rows.range((user, 0)..=(user, u64::MAX)).next_back().map_or(0, |((_, seq), _)| *seq))
-        })
-    }
-}
-
-fn hub() -> (Arc<Hub>, Arc<Ledger>) {
-    let ledger = Arc::new(Ledger::default());
+fn hub() -> (Arc<Hub>, Ledger) {
+    let ledger = Ledger::default();
     let settings = HubSettings { devices_per_user: 3, sessions: 8, page: 4, reads: 2 };
-    (Hub::new(ledger.clone(), settings), ledger)
+    (Hub::new(ledger.0.clone(), settings), ledger)
 }
 
 async fn live(hub: &Arc<Hub>, name: &str, capacity: Capacity) -> Session {
@@ -272,7 +232,7 @@ async fn nothing_twice_nothing_lost_whatever_happens() {
         let mut late = Vec::new();
         let last = before + 40;
         for seq in before + 1..=last {
-            ledger.turns.store(random.size(4), Ordering::Relaxed);
+            ledger.0.set_turns(random.size(4));
             let event = ledger.commit("u1", seq);
             match random.below(8) {
                 0 => late.push(event),
@@ -306,22 +266,6 @@ async fn nothing_twice_nothing_lost_whatever_happens() {
     }
 }
 
-/// xorshift: the same numbers on every machine.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut x = self.0;
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (x ^ (x >> 31)) % bound
-    }
-    fn size(&mut self, bound: u64) -> usize {
-        usize::try_from(self.below(bound)).unwrap()
-    }
-}
-
 #[tokio::test]
 async fn a_frozen_reader_costs_no_more_than_its_bound() {
     let (hub, ledger) = hub();
@@ -333,9 +277,8 @@ async fn a_frozen_reader_costs_no_more_than_its_bound() {
     hub.announce(&events);
     assert_eq!(hub.metrics().lagging.get(), 1);
     assert_eq!(drain(&mut other).await.0, (1..=1000).collect::<Vec<_>>());
-    ledger.purge(0);
     drop(events);
-    lock(&ledger.rows).remove(&(user("u1"), 1));
+    ledger.0.purge(1);
     assert!(weak.upgrade().is_none(), "the dropped queue still holds frames");
     ledger.commit("u1", 1);
     assert_eq!(drain(&mut frozen).await.0, (1..=1000).collect::<Vec<_>>());
@@ -359,7 +302,7 @@ async fn what_the_store_no_longer_has_is_named() {
     for seq in 1..=10 {
         ledger.commit("u1", seq);
     }
-    ledger.purge(6);
+    ledger.0.purge(6);
     let mut session = live(&hub, "u1", Capacity::default()).await;
     assert_eq!(session.resume(2).await, Ok(Resumed { after: 2, last: 10 }));
     session.ready().await.unwrap();
@@ -369,7 +312,7 @@ async fn what_the_store_no_longer_has_is_named() {
     // A hole right before a live one: nothing was kept at all.
     session.resume(8).await.unwrap();
     let event = ledger.commit("u1", 11);
-    ledger.purge(11);
+    ledger.0.purge(11);
     hub.announce(&[event]);
     session.ready().await.unwrap();
     let hole = session.next_ready();
@@ -452,7 +395,7 @@ async fn a_store_that_is_down_ends_with_resume() {
     let (hub, ledger) = hub();
     let mut session = live(&hub, "u1", Capacity { frames: 1, bytes: 100_000 }).await;
     hub.announce(&[ledger.commit("u1", 1), ledger.commit("u1", 2)]);
-    ledger.is_down.store(true, Ordering::Relaxed);
+    ledger.0.set_down(true);
     assert_eq!(drain(&mut session).await, (vec![], Some(End::Unavailable)));
     let mut next = hub.subscribe(TENANT, user("u1"), Capacity::default()).unwrap();
     assert_eq!(next.start().await, Err(End::Unavailable));
