@@ -57,6 +57,8 @@ pub enum Command {
     Import(command::import::Args),
     /// Write out what was granted
     Export(command::export::Args),
+    /// Print a user's incentives the moment they are pushed
+    Listen(command::listen::Args),
     /// Sign an end user's token for the push connection
     Token(command::token::Args),
     /// Check a data directory and say how to mend it

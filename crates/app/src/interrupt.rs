@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tokio_util::sync::CancellationToken;
+
 use crate::failure::{Code, Failure, Outcome};
 
 /// Whether the command was asked to stop.
@@ -53,8 +55,22 @@ impl Interrupt {
     }
 }
 
+/// A token that the first Ctrl-C or SIGTERM cancels; the second one ends the process at once. To be
+/// called inside a runtime.
+pub fn stop_token() -> CancellationToken {
+    let token = CancellationToken::new();
+    let cancel = token.clone();
+    tokio::spawn(async move {
+        signal().await;
+        cancel.cancel();
+        signal().await;
+        std::process::exit(Code::Interrupted as i32);
+    });
+    token
+}
+
 /// Returns at the next Ctrl-C or SIGTERM.
-pub async fn signal() {
+async fn signal() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

@@ -47,6 +47,7 @@ fn run(command: Command, out: &Output) -> Outcome {
         Command::Apply(args) => command::apply::run(args, out),
         Command::Import(args) => command::import::run(args, out),
         Command::Export(args) => command::export::run(args, out),
+        Command::Listen(args) => command::listen::run(args, out),
         Command::Token(args) => command::token::run(args, out),
         Command::Doctor(args) => command::doctor::run(args, out),
         Command::Completions(args) => command::completions::run(args, out),

@@ -34,7 +34,11 @@ pub fn run(args: Args, out: &Output) -> Outcome {
     let path = args.data_dir.join(data_dir::DATABASE);
     let examination = examine_file(&path, args.deep).map_err(|error| {
         let failure = data_dir::failure("examine", &args.data_dir, &error);
-        if path.exists() { failure } else { failure.mend("name the data directory with --data-dir") }
+        if path.exists() {
+            failure
+        } else {
+            failure.mend("name the data directory with --data-dir")
+        }
     })?;
     let document = json!({
         "dataDir": args.data_dir.display().to_string(),

@@ -5,6 +5,7 @@ pub mod completions;
 pub mod doctor;
 pub mod export;
 pub mod import;
+pub mod listen;
 pub mod schemas;
 pub mod token;
 
