@@ -59,6 +59,10 @@ pub enum Command {
     Export(command::export::Args),
     /// Print a user's incentives the moment they are pushed
     Listen(command::listen::Args),
+    /// Send an event and see what it earns
+    Trigger(command::trigger::Args),
+    /// Say why a user did or did not get an incentive
+    Explain(command::explain::Args),
     /// Sign an end user's token for the push connection
     Token(command::token::Args),
     /// Check a data directory and say how to mend it

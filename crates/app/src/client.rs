@@ -118,10 +118,24 @@ impl Client {
 
     /// One call, whatever its status. Errors: the platform cannot be reached, or no JSON came back.
     pub fn call(&self, by: As, method: &str, path: &str, body: Option<String>) -> Outcome<Reply> {
+        self.call_with(by, (method, path), &[], body)
+    }
+
+    /// [`Self::call`] with further headers.
+    pub fn call_with(
+        &self,
+        by: As,
+        (method, path): (&str, &str),
+        headers: &[(&str, &str)],
+        body: Option<String>,
+    ) -> Outcome<Reply> {
         let mut request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.connection.url))
             .header("accept", "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         if let Some((credential, tenant)) = self.credential(by) {
             request = request.header("authorization", format!("Bearer {credential}"));
             if let Some(tenant) = tenant {

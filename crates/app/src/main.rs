@@ -48,6 +48,8 @@ fn run(command: Command, out: &Output) -> Outcome {
         Command::Import(args) => command::import::run(args, out),
         Command::Export(args) => command::export::run(args, out),
         Command::Listen(args) => command::listen::run(args, out),
+        Command::Trigger(args) => command::trigger::run(args, out),
+        Command::Explain(args) => command::explain::run(args, out),
         Command::Token(args) => command::token::run(args, out),
         Command::Doctor(args) => command::doctor::run(args, out),
         Command::Completions(args) => command::completions::run(args, out),

@@ -3,11 +3,15 @@
 pub mod apply;
 pub mod completions;
 pub mod doctor;
+pub mod explain;
 pub mod export;
 pub mod import;
 pub mod listen;
+mod payload;
 pub mod schemas;
 pub mod token;
+pub mod trigger;
+mod verdict;
 
 use std::time::Duration;
 
