@@ -19,8 +19,10 @@ mod demo;
 mod failure;
 mod interrupt;
 mod output;
+mod platform;
 mod progress;
 mod reading;
+mod roles;
 mod table;
 mod telemetry;
 

@@ -1,0 +1,76 @@
+//! Which parts of the platform this process runs. The short names are those of the components.
+
+use domain::shape::suggest;
+
+use crate::failure::{Failure, Outcome};
+
+/// A role, with what it does; `None` where the embedded profile has nothing to run.
+const ROLES: &[(&str, Option<&str>)] = &[
+    ("events", Some("takes events")),
+    ("cms", Some("tenants, limits and campaigns")),
+    ("cohorts", Some("cohorts")),
+    ("ic", Some("decides events and relays what they earn")),
+    ("dcm", Some("pushes to devices")),
+    ("aggregator", None),
+    ("analytics", None),
+    ("console", None),
+];
+
+/// The roles of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Roles {
+    /// Decides events and relays.
+    pub calculator: bool,
+    /// Pushes to devices.
+    pub push: bool,
+}
+
+impl Roles {
+    /// Everything.
+    pub const ALL: Self = Self { calculator: true, push: true };
+
+    /// From their names; none, or `all`, is everything. Errors: an unknown name, or a role that
+    /// needs the distributed profile.
+    pub fn parse(names: &[String]) -> Outcome<Self> {
+        let mut roles = Self { calculator: false, push: false };
+        for name in names.iter().map(|name| name.trim()) {
+            match (name, ROLES.iter().find(|(known, _)| *known == name)) {
+                ("all", _) => return Ok(Self::ALL),
+                (_, Some((_, None))) => {
+                    return Err(Failure::usage(format!("the role {name} has nothing to run here"))
+                        .why("it belongs to the distributed profile or to a later version")
+                        .mend("leave it out"));
+                }
+                ("ic", _) => roles.calculator = true,
+                ("dcm", _) => roles.push = true,
+                (_, Some(_)) => {}
+                (_, None) => {
+                    let known: Vec<&str> = ROLES.iter().map(|(known, _)| *known).collect();
+                    let near = suggest(name, known.iter().copied());
+                    let near = near.map(|n| format!("; did you mean {n}?")).unwrap_or_default();
+                    return Err(Failure::usage(format!("{name:?} is no role{near}"))
+                        .mend(format!("give all, or some of {}", known.join(", "))));
+                }
+            }
+        }
+        Ok(if names.is_empty() { Self::ALL } else { roles })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Roles;
+
+    #[test]
+    fn roles_are_read_by_their_names() {
+        let parse = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            Roles::parse(&names).map_err(|failure| failure.what)
+        };
+        assert_eq!(parse(&[]), Ok(Roles::ALL));
+        assert_eq!(parse(&["events", "all"]), Ok(Roles::ALL));
+        assert_eq!(parse(&["events", "ic"]), Ok(Roles { calculator: true, push: false }));
+        assert_eq!(parse(&["dcmm"]), Err(r#""dcmm" is no role; did you mean dcm?"#.into()));
+        assert_eq!(parse(&["analytics"]), Err("the role analytics has nothing to run here".into()));
+    }
+}
