@@ -3,9 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::ports::{Clock, IdGen};
+use domain::id::KeyId;
+use domain::time::Timestamp;
+use engine::ingest::Ingest;
+use engine::ports::{Clock, HotStore, IdGen, Position};
 use prometheus_client::registry::Registry;
+use store::control::Control;
+use tokio::sync::watch;
 
+use crate::auth::Directory;
 use crate::metrics::Metrics;
 
 /// A part of the platform that must be up before this process takes requests.
@@ -18,6 +24,14 @@ pub struct Probe {
 
 /// All that handlers use. Made once by the binary (or a test) and shared by [`App`].
 pub struct Parts {
+    /// What operators set and everybody reads.
+    pub control: Control,
+    /// Takes events.
+    pub ingest: Arc<Ingest>,
+    /// The event path's store: dry runs, and what a push client missed.
+    pub hot: Arc<dyn HotStore>,
+    /// How far the log is decided, as the calculator tells it; `None` until it has started.
+    pub decided: watch::Receiver<Option<Position>>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// Makes ids and secrets.
@@ -97,6 +111,8 @@ pub struct Shared {
     parts: Parts,
     pub(crate) rate: crate::dispatch::RateLimiter,
     pub(crate) in_flight: Arc<tokio::sync::Semaphore>,
+    pub(crate) directory: Directory,
+    pub(crate) running: crate::dispatch::Running,
 }
 
 impl App {
@@ -104,7 +120,17 @@ impl App {
     pub fn new(parts: Parts) -> Self {
         let rate = crate::dispatch::RateLimiter::new(parts.config.rate);
         let in_flight = Arc::new(tokio::sync::Semaphore::new(parts.config.in_flight_max));
-        Self(Arc::new(Shared { parts, rate, in_flight }))
+        let directory = Directory::new(parts.config.dev);
+        let running = crate::dispatch::Running::default();
+        Self(Arc::new(Shared { parts, rate, in_flight, directory, running }))
+    }
+    /// Now.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+    /// Forgets what is remembered of a key, because it was revoked.
+    pub(crate) fn forget_key(&self, key: KeyId) {
+        self.0.directory.forget_key(key);
     }
     /// What it keeps while it runs.
     pub(crate) fn shared(&self) -> &Shared {

@@ -17,11 +17,9 @@ pub mod route;
 mod router;
 pub mod routes;
 mod serve;
-#[cfg(test)]
-mod testing;
 
 pub use app::{App, Config, Parts, Probe, Rate};
 pub use metrics::Metrics;
 pub use openapi::{Operation, openapi};
-pub use router::router;
+pub use router::{router, router_of};
 pub use serve::serve;

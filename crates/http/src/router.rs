@@ -14,11 +14,11 @@ use crate::routes;
 
 /// The whole API as an axum router.
 pub fn router(app: App) -> Router {
-    assemble(app, routes::table())
+    router_of(app, routes::table())
 }
 
-/// The router of some routes.
-pub(crate) fn assemble(app: App, table: Vec<Route>) -> Router {
+/// The router of another table, for tests.
+pub fn router_of(app: App, table: Vec<Route>) -> Router {
     let verbs = Arc::new(Verbs::of(&table));
     let mut by_path: BTreeMap<String, Vec<Arc<Route>>> = BTreeMap::new();
     for route in table {

@@ -25,6 +25,14 @@ macro_rules! names {
                 Self::ALL.iter().copied().find(|r| r.as_str() == name)
             }
         }
+
+        impl $crate::shape::Described for $enum {
+            fn schema(defs: &mut $crate::shape::Schemas) -> serde_json::Value {
+                defs.define::<Self>(concat!("Decision", stringify!($enum)), |_| {
+                    $crate::shape::schema::words(&[$($name,)+])
+                })
+            }
+        }
     };
 }
 

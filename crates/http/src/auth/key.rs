@@ -5,10 +5,6 @@ use domain::id::KeyId;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::{Caller, unknown_credential};
-use crate::app::App;
-use crate::problem::Problem;
-
 /// How every API key begins.
 pub const PREFIX: &str = "ik_";
 
@@ -34,6 +30,10 @@ impl ApiKey {
     /// The text. Shown once, when the key is made.
     pub fn reveal(&self) -> String {
         format!("{PREFIX}{}_{}", self.id.0.simple(), hex(&self.secret))
+    }
+    /// Its beginning, by which people recognise it.
+    pub fn shown(&self) -> String {
+        self.reveal()[..PREFIX.len() + 12].to_owned()
     }
     /// What the store keeps.
     pub fn hash(&self) -> [u8; 32] {
@@ -65,10 +65,4 @@ fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
         *byte = digit(pair[0])? << 4 | digit(pair[1])?;
     }
     Some(out)
-}
-
-/// Whose key it is. Errors: 401.
-pub(super) async fn identify(_app: &App, token: &str) -> Result<Caller, Problem> {
-    let _key = ApiKey::parse(token).ok_or_else(unknown_credential)?;
-    Err(unknown_credential())
 }

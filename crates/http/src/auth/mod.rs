@@ -1,7 +1,9 @@
 //! Who calls, and what they may reach.
 
+mod directory;
 pub mod jwt;
 pub mod key;
+mod user;
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
@@ -12,6 +14,9 @@ use subtle::ConstantTimeEq as _;
 use crate::app::App;
 use crate::problem::{Code, Part, Problem};
 use crate::route::{Access, Route, Scope};
+
+pub use directory::Directory;
+pub use user::{trust_of, verify_user};
 
 /// The header by which the platform admin acts for a tenant.
 pub const TENANT_HEADER: &str = "incent-tenant";
@@ -101,6 +106,11 @@ pub async fn admit(
     }
     let caller = identify(app, bearer(headers)?).await?;
     let caller = bind_tenant(caller, headers, path)?;
+    if let Caller::Admin { tenant: Some(tenant) } = caller
+        && !app.shared().directory.has_tenant(app, tenant).await?
+    {
+        return Err(Problem::not_found("tenant"));
+    }
     match (&caller, route.access) {
         (Caller::Admin { .. }, _) => Ok(caller),
         (Caller::Key { scopes, .. }, Access::Tenant(scope) | Access::TenantOrUser(scope)) => {
@@ -141,14 +151,16 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
 
 async fn identify(app: &App, token: &str) -> Result<Caller, Problem> {
     if token.starts_with(key::PREFIX) {
-        return key::identify(app, token).await;
+        let key = key::ApiKey::parse(token).ok_or_else(unknown_credential)?;
+        return app.shared().directory.holder_of(app, &key).await;
     }
     if let Some(admin) = &app.config.admin_token
         && bool::from(admin.as_bytes().ct_eq(token.as_bytes()))
     {
         return Ok(Caller::Admin { tenant: None });
     }
-    Err(unknown_credential())
+    let user = verify_user(app, token).await?;
+    Ok(Caller::User { tenant: user.tenant, user: user.user })
 }
 
 /// The one answer to every credential that is not valid, whatever is wrong with it.

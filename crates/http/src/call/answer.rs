@@ -3,10 +3,13 @@
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, ETAG, LOCATION};
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
+use domain::shape::schema::ObjectSchema;
 use domain::shape::{Described, Schemas};
 use serde::Serialize;
+use serde_json::{Value, json};
+use store::control::Page;
 
-use super::EntityTag;
+use super::{Call, EntityTag};
 use crate::openapi::Operation;
 use crate::problem::Problem;
 
@@ -24,6 +27,7 @@ pub struct Reply<T, const STATUS: u16> {
     document: T,
     status: u16,
     headers: Vec<(HeaderName, String)>,
+    kept: Option<Value>,
 }
 
 /// 200.
@@ -36,7 +40,7 @@ pub type Accepted<T> = Reply<T, 202>;
 impl<T, const STATUS: u16> Reply<T, STATUS> {
     /// Answers with this document.
     pub fn new(document: T) -> Self {
-        Self { document, status: STATUS, headers: Vec::new() }
+        Self { document, status: STATUS, headers: Vec::new(), kept: None }
     }
     /// The same with the entity tag of its version.
     #[must_use]
@@ -60,6 +64,25 @@ impl<T, const STATUS: u16> Reply<T, STATUS> {
         self.headers.push((name, value));
         self
     }
+    /// The same, but a repetition of the request is answered with this body instead: for what is
+    /// shown once.
+    #[must_use]
+    pub fn repeated_as(mut self, body: Value) -> Self {
+        self.kept = Some(body);
+        self
+    }
+    pub(super) fn document(&self) -> &T {
+        &self.document
+    }
+    pub(super) fn code(&self) -> u16 {
+        self.status
+    }
+    pub(super) fn kept_body(&self) -> Option<&Value> {
+        self.kept.as_ref()
+    }
+    pub(super) fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
 }
 
 impl<T: Serialize + Described, const STATUS: u16> Answer for Reply<T, STATUS> {
@@ -76,6 +99,49 @@ impl<T: Serialize + Described, const STATUS: u16> Answer for Reply<T, STATUS> {
             headers.insert(name, HeaderValue::try_from(value).map_err(Problem::internal)?);
         }
         Ok(response)
+    }
+}
+
+/// A page of a list.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Listed<T> {
+    /// What is on the page.
+    pub items: Vec<T>,
+    /// The token of the next page; `None` = this is the last one.
+    pub next_page_token: Option<String>,
+}
+
+impl<T: Described> Described for Listed<T> {
+    fn schema(defs: &mut Schemas) -> Value {
+        let items = T::schema(defs);
+        ObjectSchema::new("A page of a list.")
+            .required("items", "What is on the page.", json!({ "type": "array", "items": items }))
+            .required(
+                "nextPageToken",
+                "The token of the next page; null = this is the last one.",
+                json!({ "type": ["string", "null"] }),
+            )
+            .finish()
+    }
+}
+
+impl Call {
+    /// The answer with a page of rows, each shown as `view` shows it.
+    pub fn listed<R, K: Serialize, V>(
+        &self,
+        page: Page<R, K>,
+        view: impl Fn(R) -> V,
+    ) -> Result<Okay<Listed<V>>, Problem> {
+        let next_page_token = match &page.next {
+            None => None,
+            Some(key) => {
+                let key = serde_json::to_vec(key).map_err(Problem::internal)?;
+                Some(self.next_page(&key))
+            }
+        };
+        let items = page.items.into_iter().map(view).collect();
+        Ok(Reply::new(Listed { items, next_page_token }))
     }
 }
 

@@ -4,12 +4,13 @@
 mod answer;
 mod etag;
 mod page;
+mod store;
 mod take;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use ::store::control::idempotency::RequestKey;
 use axum::http::HeaderMap;
 use axum::http::header::{ETAG, IF_MATCH};
 use bytes::Bytes;
@@ -20,10 +21,23 @@ use crate::auth::Caller;
 use crate::problem::{Code, Problem};
 use crate::route::Route;
 
-pub use answer::{Accepted, Answer, Created, Empty, Okay, Reply};
+pub use answer::{Accepted, Answer, Created, Empty, Listed, Okay, Reply};
 pub use etag::{EntityTag, matches};
-pub use page::{PAGE_SIZE, Page, PageQuery, PageSize, PageToken};
-pub use take::{Document, Path, Query, Take};
+pub(crate) use page::paged;
+pub use page::{PageQuery, PageSize, PageToken, default_page_size};
+pub use take::{Document, Path, Query, Take, check_json, malformed};
+
+/// What a request brings.
+pub struct Sent {
+    /// Parameters of the path, decoded.
+    pub path: Vec<(Arc<str>, String)>,
+    /// The query as sent.
+    pub query: Option<String>,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, complete.
+    pub body: Bytes,
+}
 
 /// A request that has passed the checks of its route.
 #[derive(Clone)]
@@ -36,17 +50,34 @@ pub struct Call {
     pub request_id: Arc<str>,
     /// The route it came by.
     pub route: Arc<Route>,
-    /// Parameters of the path, decoded.
-    pub path: Vec<(Arc<str>, String)>,
-    /// The query as sent.
-    pub query: Option<String>,
-    /// The headers.
-    pub headers: HeaderMap,
-    /// The body, complete.
-    pub body: Bytes,
+    /// What it brings.
+    pub sent: Arc<Sent>,
+    /// What it repeats when it is repeated, if it came with an idempotency key.
+    pub repeat: Option<RequestKey>,
+    kept: Arc<AtomicBool>,
 }
 
 impl Call {
+    /// A call that is not a repetition, as far as is known.
+    pub(crate) fn new(
+        app: App,
+        caller: Caller,
+        request_id: Arc<str>,
+        route: Arc<Route>,
+        sent: Sent,
+    ) -> Self {
+        let (sent, kept) = (Arc::new(sent), Arc::default());
+        Self { app, caller, request_id, route, sent, repeat: None, kept }
+    }
+    /// Notes that the answer is kept under the idempotency key.
+    fn mark_kept(&self) {
+        self.kept.store(true, Ordering::Relaxed);
+    }
+    /// True once the answer is kept under the idempotency key.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.kept.load(Ordering::Relaxed)
+    }
+
     /// The tenant on whose behalf the call is made. Errors: [`Code::TenantRequired`] when the
     /// platform admin has not named one.
     pub fn tenant(&self) -> Result<TenantId, Problem> {
@@ -74,7 +105,7 @@ impl Call {
     /// The version in `If-Match`, if the caller insists on one. `*` insists on none.
     /// Errors: a header that is not one of our entity tags is stale by definition.
     pub fn expected_version(&self) -> Result<Option<u32>, Problem> {
-        let Some(header) = self.headers.get(IF_MATCH) else { return Ok(None) };
+        let Some(header) = self.sent.headers.get(IF_MATCH) else { return Ok(None) };
         match header.to_str().ok().map(str::trim) {
             Some("*") => Ok(None),
             Some(text) => match EntityTag::parse(text) {
@@ -90,7 +121,7 @@ impl Call {
 
     /// A header as text; `None` when it is absent or not text.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
+        self.sent.headers.get(name)?.to_str().ok()
     }
 }
 

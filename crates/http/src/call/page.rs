@@ -10,9 +10,6 @@ use sha2::Sha256;
 use super::{Call, take};
 use crate::problem::{Code, Problem};
 
-/// Items on a page unless the caller says otherwise.
-pub const PAGE_SIZE: i64 = 50;
-
 /// `pageSize` of a list.
 pub type PageSize = Whole<1, 1000>;
 /// `pageToken` of a list.
@@ -20,15 +17,6 @@ pub type PageToken = Text<1, 1024>;
 
 /// Bytes of the MAC that a token carries.
 const MAC_BYTES: usize = 16;
-
-/// Which page is asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page {
-    /// Most items on it.
-    pub size: usize,
-    /// The key after which it begins; `None` = the first page.
-    pub after: Option<Vec<u8>>,
-}
 
 /// The two parameters that every list has.
 pub trait PageQuery {
@@ -38,22 +26,36 @@ pub trait PageQuery {
     fn page_token(&self) -> Option<&PageToken>;
 }
 
-impl Call {
-    /// The page that is asked for. Errors: [`Code::InvalidPageToken`].
-    pub fn page(&self, query: &impl PageQuery) -> Result<Page, Problem> {
-        let size = usize::try_from(query.page_size().get()).unwrap_or(1);
-        let after = query.page_token().map(|token| self.open_token(token)).transpose()?;
-        Ok(Page { size, after })
-    }
+/// Gives a query type its page parameters, which must be called `page_size` and `page_token`.
+macro_rules! paged {
+    ($($query:ty),+) => {$(
+        impl $crate::call::PageQuery for $query {
+            fn page_size(&self) -> $crate::call::PageSize {
+                self.page_size
+            }
+            fn page_token(&self) -> Option<&$crate::call::PageToken> {
+                self.page_token.as_ref()
+            }
+        }
+    )+};
+}
+pub(crate) use paged;
 
+/// `pageSize` when it is left out.
+#[expect(clippy::expect_used, reason = "50 lies in the range")]
+pub fn default_page_size() -> PageSize {
+    PageSize::new(50).expect("a page size")
+}
+
+impl Call {
     /// The token of the page after the one that ends with this key.
-    pub fn next_page(&self, last_key: &[u8]) -> String {
+    pub(super) fn next_page(&self, last_key: &[u8]) -> String {
         let mut sealed = self.page_mac(last_key).to_vec();
         sealed.extend_from_slice(last_key);
         URL_SAFE_NO_PAD.encode(sealed)
     }
 
-    fn open_token(&self, token: &str) -> Result<Vec<u8>, Problem> {
+    pub(super) fn open_token(&self, token: &str) -> Result<Vec<u8>, Problem> {
         let opened = URL_SAFE_NO_PAD.decode(token).ok().and_then(|sealed| {
             let (mac, key) = sealed.split_at_checked(MAC_BYTES)?;
             let same = subtle::ConstantTimeEq::ct_eq(mac, self.page_mac(key).as_slice());
@@ -69,11 +71,11 @@ impl Call {
     /// The MAC over a key, bound to the route, the tenant, the path and the filters.
     fn page_mac(&self, key: &[u8]) -> [u8; MAC_BYTES] {
         let mut filters =
-            take::pairs(self.query.as_deref().unwrap_or_default()).unwrap_or_default();
+            take::pairs(self.sent.query.as_deref().unwrap_or_default()).unwrap_or_default();
         filters.retain(|(name, _)| name != "pageToken" && name != "pageSize");
         filters.sort();
         let tenant = self.caller.tenant().map(|tenant| tenant.to_string()).unwrap_or_default();
-        let path = self.path.iter().map(|(_, value)| value.as_str());
+        let path = self.sent.path.iter().map(|(_, value)| value.as_str());
         let filters = filters.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]);
         // Any key length is accepted by HMAC, so this cannot fail.
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.app.config.server_key) else {

@@ -27,19 +27,27 @@ impl<T: Shape> Take for Document<T> {
     }
     fn take(call: &Call) -> Result<Self, Problem> {
         check_json(call)?;
-        Ok(Self(shape::read_json(&call.body)?))
+        Ok(Self(shape::read_json(&call.sent.body)?))
     }
 }
 
-/// Clients that send no type at all mean JSON; one that says otherwise is told.
-fn check_json(call: &Call) -> Result<(), Problem> {
+/// The problem of a text that `serde_json` refuses.
+pub fn malformed(error: serde_json::Error) -> Problem {
+    match error.is_data() {
+        true => Problem::invalid_field("", FaultCode::WrongType, "must be an object"),
+        false => Problem::new(Code::MalformedJson, format!("The body is not JSON: {error}.")),
+    }
+}
+
+/// Clients that send no type at all mean JSON; one that says otherwise is told. Errors: 415.
+pub fn check_json(call: &Call) -> Result<(), Problem> {
     let refused = |what: &str| Err(Problem::new(Code::UnsupportedMediaType, what));
-    if let Some(encoding) = call.headers.get(CONTENT_ENCODING)
+    if let Some(encoding) = call.sent.headers.get(CONTENT_ENCODING)
         && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
     {
         return refused("Compressed bodies are not taken; send the body as it is.");
     }
-    let Some(media_type) = call.headers.get(CONTENT_TYPE) else { return Ok(()) };
+    let Some(media_type) = call.sent.headers.get(CONTENT_TYPE) else { return Ok(()) };
     let essence = media_type.to_str().ok().and_then(|text| text.split(';').next());
     let essence = essence.unwrap_or_default().trim().to_ascii_lowercase();
     // What curl sends when it is given a body and no type.
@@ -59,7 +67,7 @@ impl<T: Shape> Take for Path<T> {
         operation.parameters("path", parameters::<T>());
     }
     fn take(call: &Call) -> Result<Self, Problem> {
-        let pairs = call.path.iter().map(|(name, value)| (name.to_string(), value.clone()));
+        let pairs = call.sent.path.iter().map(|(name, value)| (name.to_string(), value.clone()));
         // An id that cannot be one names nothing.
         read::<T>(pairs).map(Self).map_err(|faults| {
             let problem =
@@ -78,7 +86,7 @@ impl<T: Shape> Take for Query<T> {
         operation.parameters("query", parameters::<T>());
     }
     fn take(call: &Call) -> Result<Self, Problem> {
-        let pairs = pairs(call.query.as_deref().unwrap_or_default());
+        let pairs = pairs(call.sent.query.as_deref().unwrap_or_default());
         let pairs = pairs.map_err(|why| Problem::new(Code::InvalidParameter, why))?;
         let mut faults = Faults::default();
         for (at, (name, _)) in pairs.iter().enumerate() {

@@ -3,8 +3,6 @@
 
 mod idempotency;
 mod rate;
-#[cfg(test)]
-mod tests;
 mod verb;
 
 use std::panic::AssertUnwindSafe;
@@ -24,10 +22,11 @@ use tower::ServiceExt as _;
 
 use crate::app::App;
 use crate::auth;
-use crate::call::{self, Call};
+use crate::call::{self, Call, Sent};
 use crate::problem::{Code, Origin, Problem};
 use crate::route::Route;
 
+pub use idempotency::{Running, forget_old};
 pub use rate::RateLimiter;
 pub use verb::{CustomVerb, Verbs};
 
@@ -129,9 +128,8 @@ async fn checked(
     }
     let body = whole_body(&app, &route, body).await?;
     let query = parts.uri.query().map(str::to_owned);
-    let (headers, request_id) = (parts.headers, request_id.clone());
-    let call = Call { app, caller, request_id, route, path, query, headers, body };
-    idempotency::run(call).await
+    let sent = Sent { path, query, headers: parts.headers, body };
+    idempotency::run(Call::new(app, caller, request_id.clone(), route, sent)).await
 }
 
 fn no_such_address() -> Problem {

@@ -7,8 +7,6 @@
 
 mod code;
 pub mod page;
-#[cfg(test)]
-mod tests;
 
 use axum::body::Body;
 use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -276,4 +274,11 @@ impl Described for ProblemDocument {
                 .finish()
         })
     }
+}
+
+/// An error's text as a sentence: with a capital and a full stop.
+pub fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    let first = chars.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+    format!("{first}{}.", chars.as_str().trim_end_matches('.'))
 }
