@@ -1,10 +1,12 @@
 //! Moving the write-ahead log into the database file, beside the writer and never inside a commit.
 //!
-//! A PASSIVE checkpoint copies while the writer goes on, so it never catches up with a busy one.
-//! When the log keeps growing, the writer is held between two commits while the small rest is
-//! copied (RESTART), after which it begins the log anew. When nothing was written for a while the
-//! log file is cut to nothing (TRUNCATE).
+//! A PASSIVE checkpoint copies while the writer goes on, so it never catches up with a busy one,
+//! and then SQLite leaves what it copied unsynced. So it is repeated, and synced here, until little
+//! is left; for that rest the writer is held between two commits (RESTART), after which it begins
+//! the log anew. When nothing was written for a while the log file is cut to nothing (TRUNCATE).
 
+use std::fs::File;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -12,14 +14,14 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use crate::error::Result;
+use crate::error::{Result, StoreError};
 
 /// After this long without a poke, what is left in the log is moved and the log file is cut.
 const IDLE: Duration = Duration::from_secs(5);
-/// PASSIVE rounds before the writer is held for the rest.
-const PASSIVE_ROUNDS_MAX: u32 = 3;
+/// PASSIVE rounds before the writer is held for the rest; each leaves a fraction of the one before.
+const PASSIVE_ROUNDS_MAX: u32 = 4;
 /// When at most this share of the threshold is left, holding the writer is short.
-const REST_SHARE: u32 = 8;
+const REST_SHARE: u32 = 128;
 
 /// Shared by the writer, the checkpointer and whoever reads the counts.
 pub(super) struct Checkpoints {
@@ -79,9 +81,13 @@ impl Checkpoints {
 
     /// Wakes the checkpointer when the log has grown past the threshold.
     pub(super) fn poke_when_due(&self) {
-        if self.wal_pages() >= self.due_at.load(Ordering::Relaxed) {
+        if self.is_due() {
             self.poke();
         }
+    }
+
+    fn is_due(&self) -> bool {
+        self.wal_pages() >= self.due_at.load(Ordering::Relaxed)
     }
 
     /// Notes the end of a checkpoint that held the writer. A long reader keeps the log from being
@@ -142,6 +148,9 @@ impl Drop for Turn<'_> {
 /// The thread that checkpoints.
 pub(super) struct Checkpointer {
     pub(super) conn: Connection,
+    /// The database file, for syncing it. Never closed before the connections are: closing any
+    /// handle of a file drops the process's POSIX locks on it, SQLite's too.
+    pub(super) file: File,
     pub(super) shared: Arc<Checkpoints>,
     pub(super) poked: Receiver<()>,
     /// Set when the writer has ended: cut the log and end.
@@ -162,6 +171,8 @@ impl Checkpointer {
         loop {
             let round = match self.poked.recv_timeout(IDLE) {
                 _ if self.stopping.load(Ordering::Acquire) => break,
+                // A poke may be left over from the commits during the last round.
+                Ok(()) if !self.shared.is_due() => Ok(()),
                 Ok(()) => self.shrink(),
                 Err(RecvTimeoutError::Timeout) => self.cut_when_idle(),
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -178,7 +189,7 @@ impl Checkpointer {
 
     fn shrink(&self) -> Result<()> {
         for _ in 0..PASSIVE_ROUNDS_MAX {
-            let progress = self.checkpoint("PASSIVE")?;
+            let progress = self.copy()?;
             let rest = self.shared.wal_pages().saturating_sub(progress.moved);
             if rest <= self.shared.threshold / REST_SHARE {
                 break;
@@ -193,10 +204,18 @@ impl Checkpointer {
         if self.shared.wal_pages() == 0 {
             return Ok(());
         }
-        self.checkpoint("PASSIVE")?;
+        self.copy()?;
         let _turn = self.shared.checkpoint_turn();
         self.shared.checkpointed(&self.checkpoint("TRUNCATE")?);
         Ok(())
+    }
+
+    /// Copies what is in the log beside the writer, and makes it durable.
+    fn copy(&self) -> Result<Progress> {
+        let progress = self.checkpoint("PASSIVE")?;
+        let path = Path::new(self.conn.path().unwrap_or_default());
+        self.file.sync_data().map_err(|e| StoreError::io("sync", path, e))?;
+        Ok(progress)
     }
 
     /// A reader in the way is no error: the next round gets further.

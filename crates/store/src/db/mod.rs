@@ -7,6 +7,7 @@ mod job;
 mod lock;
 mod writer;
 
+use std::fs::File;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -128,6 +129,7 @@ impl SqliteDb {
         let stopping = Arc::new(AtomicBool::new(false));
         let checkpointer = Checkpointer {
             conn: connection::open(path, options, Purpose::Checkpoint)?,
+            file: File::open(path).map_err(|e| StoreError::io("open", path, e))?,
             shared: checkpoints.clone(),
             poked,
             stopping: stopping.clone(),
@@ -325,7 +327,7 @@ fn spawn(
 /// Makes the new file's name durable, not only its content.
 fn sync_dir(dir: &Path) -> Result<()> {
     if cfg!(unix) {
-        let synced = std::fs::File::open(dir).and_then(|d| d.sync_all());
+        let synced = File::open(dir).and_then(|d| d.sync_all());
         synced.map_err(|e| StoreError::io("sync", dir, e))?;
     }
     Ok(())
