@@ -1,5 +1,6 @@
 //! What the tests of all crates share.
 
+pub mod calculator;
 pub mod clock;
 pub mod contract;
 pub mod dir;

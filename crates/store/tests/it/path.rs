@@ -3,13 +3,19 @@
 use std::sync::Arc;
 
 use domain::config::TenantMode;
-use domain::id::{LimitId, TenantId};
+use domain::id::{CampaignId, CohortId, LimitId, TenantId};
 use domain::limit::LimitSpec;
+use domain::rule::CampaignType;
 use domain::time::Zone;
-use engine::ports::{Announce, Bus, HotStore, IdGen as _, IncentiveEvent, PortFuture};
+use engine::ports::{
+    Announce, Bus, ControlPlane, HotStore, IdGen as _, IncentiveEvent, PortFuture,
+};
 use rusqlite::types::ValueRef;
+use store::control::campaigns::{self, CampaignContent, NewCampaign};
+use store::control::cohorts::{self, Criteria, NewCohort, Refresh};
+use store::control::limits::{self, LimitScope};
 use store::control::tenants::{self, NewTenant, TenantStatus, TenantUpdate};
-use store::control::{Change, Control};
+use store::control::{Change, Control, LocalControlPlane, Sql};
 use store::embedded::SqliteBus;
 use store::hot::SqliteHotStore;
 use store::{DbOptions, SqliteDb};
@@ -26,12 +32,16 @@ mod hot_store {
     testkit::hot_store_contract!(super::Sqlite::new());
 }
 
+mod whole {
+    testkit::path_contract!(super::Sqlite::new());
+}
+
 /// The embedded profile under test.
-pub struct Sqlite {
-    pub db: SqliteDb,
+struct Sqlite {
+    db: SqliteDb,
     bus: Arc<SqliteBus>,
     clock: Arc<ManualClock>,
-    ids: CountingIds,
+    ids: Arc<CountingIds>,
     dir: TempDir,
 }
 
@@ -48,15 +58,23 @@ impl Sqlite {
         let (dir, clock) = (TempDir::new(), ManualClock::at(time("2026-03-02T12:00:00Z")));
         let clock = Arc::new(clock);
         let (db, bus) = open(&dir, &clock).await;
-        Self { db, bus, clock, ids: CountingIds::default(), dir }
+        Self { db, bus, clock, ids: Arc::default(), dir }
     }
 
-    fn change(&self) -> Change {
-        Change { actor: "test".into(), at: time("2026-01-01T00:00:00Z") }
-    }
-
-    pub fn control(&self) -> Control {
+    fn control(&self) -> Control {
         Control::Sqlite(self.db.clone())
+    }
+
+    /// One change of the control plane.
+    fn write<'a, T: Send + 'static>(
+        &'a self,
+        work: impl FnOnce(&mut dyn Sql, &Change, &CountingIds) -> store::Result<T> + Send + 'static,
+    ) -> PortFuture<'a, T> {
+        let ids = self.ids.clone();
+        Box::pin(async move {
+            let change = Change { actor: "test".into(), at: time("2026-01-01T00:00:00Z") };
+            Ok(self.control().write(move |sql| work(sql, &change, &ids)).await?)
+        })
     }
 }
 
@@ -82,47 +100,107 @@ impl Subject for Sqlite {
     }
 
     fn tenant(&self) -> PortFuture<'_, TenantId> {
-        let tenant = TenantId(self.ids.uuid());
-        let limit = || (LimitId(self.ids.uuid()), LimitSpec::default());
-        let new = NewTenant {
-            tenant_id: tenant,
-            name: "Acme".into(),
-            time_zone: Zone::named("Europe/Paris").expect("a zone"),
-            allowed_lateness_s: 7 * 86_400,
-            coupon_key: self.ids.secret(),
-            tenant_limit: limit(),
-            user_limit: limit(),
-        };
-        let change = self.change();
-        Box::pin(async move {
-            self.control().write(move |sql| tenants::create(sql, &new, &change)).await?;
-            Ok(tenant)
+        self.write(|sql, change, ids| {
+            let tenant_id = TenantId(ids.uuid());
+            let limit = || (LimitId(ids.uuid()), LimitSpec::default());
+            let new = NewTenant {
+                tenant_id,
+                name: "Acme".into(),
+                time_zone: Zone::named("Europe/Paris").expect("a zone"),
+                allowed_lateness_s: 7 * 86_400,
+                coupon_key: [7; 32],
+                tenant_limit: limit(),
+                user_limit: limit(),
+            };
+            tenants::create(sql, &new, change)?;
+            Ok(tenant_id)
         })
     }
 
     fn set_mode(&self, tenant: TenantId, mode: TenantMode) -> PortFuture<'_, ()> {
-        let change = self.change();
-        Box::pin(async move {
-            self.control().write(move |sql| tenants::set_mode(sql, tenant, mode, &change)).await?;
+        self.write(move |sql, change, _| {
+            tenants::set_mode(sql, tenant, mode, change)?;
             Ok(())
         })
     }
 
     fn suspend(&self, tenant: TenantId) -> PortFuture<'_, ()> {
-        let change = self.change();
-        let update = TenantUpdate {
-            name: "Acme".into(),
-            time_zone: Zone::utc(),
-            status: TenantStatus::Suspended,
-            allowed_lateness_s: 0,
-        };
-        Box::pin(async move {
-            let suspend = move |sql: &mut dyn store::control::Sql| {
-                tenants::update(sql, tenant, &update, None, &change)
+        self.write(move |sql, change, _| {
+            let update = TenantUpdate {
+                name: "Acme".into(),
+                time_zone: Zone::utc(),
+                status: TenantStatus::Suspended,
+                allowed_lateness_s: 0,
             };
-            self.control().write(suspend).await?;
+            tenants::update(sql, tenant, &update, None, change)?;
             Ok(())
         })
+    }
+
+    fn control_plane(&self) -> Arc<dyn ControlPlane> {
+        Arc::new(LocalControlPlane::new(self.control(), self.clock.clone()))
+    }
+
+    fn set_limits(
+        &self,
+        tenant: TenantId,
+        global: LimitSpec,
+        user: LimitSpec,
+    ) -> PortFuture<'_, ()> {
+        self.write(move |sql, change, ids| {
+            for (scope, spec) in [(LimitScope::Global, global), (LimitScope::User, user)] {
+                let key = (scope, LimitId(ids.uuid()));
+                limits::upsert(sql, tenant, key, &spec, None, change)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn weekly_cohort(&self, tenant: TenantId, criteria_json: String) -> PortFuture<'_, CohortId> {
+        self.write(move |sql, change, ids| {
+            let cohort_id = CohortId(ids.uuid());
+            let new = NewCohort { cohort_id, key: None, name: "Regulars".into() };
+            let criteria = Criteria { json: criteria_json, refresh: Refresh::Weekly };
+            cohorts::create_dynamic(sql, tenant, &new, &criteria, change)?;
+            Ok(cohort_id)
+        })
+    }
+
+    fn campaign(
+        &self,
+        tenant: TenantId,
+        rule_json: String,
+        cohort_id: Option<CohortId>,
+    ) -> PortFuture<'_, CampaignId> {
+        self.write(move |sql, change, ids| {
+            let campaign_id = CampaignId(ids.uuid());
+            let is_quest = rule_json.contains("\"steps\"");
+            let content = CampaignContent {
+                name: "Spring".into(),
+                start_at: None,
+                end_at: None,
+                cohort_id,
+                priority: 0,
+                rule_json,
+                actions: vec![campaigns::ANY_ACTION.into()],
+            };
+            let kind = if is_quest { CampaignType::Quest } else { CampaignType::Simple };
+            let new = NewCampaign { campaign_id, key: None, kind, content };
+            campaigns::create(sql, tenant, &new, change)?;
+            campaigns::activate(sql, tenant, campaign_id, None, change)?;
+            Ok(campaign_id)
+        })
+    }
+
+    fn pause(&self, tenant: TenantId, campaign: CampaignId) -> PortFuture<'_, ()> {
+        self.write(move |sql, change, _| {
+            campaigns::pause(sql, tenant, campaign, None, change)?;
+            Ok(())
+        })
+    }
+
+    fn fresh(&self) -> PortFuture<'_, Box<dyn Subject>> {
+        Box::pin(async { Ok(Box::new(Self::new().await) as Box<dyn Subject>) })
     }
 
     fn restart(&mut self) -> PortFuture<'_, ()> {

@@ -3,12 +3,15 @@
 
 pub mod bus;
 pub mod hot_store;
+pub mod path;
 
 use std::sync::Arc;
 
 use domain::config::TenantMode;
-use domain::id::TenantId;
-use engine::ports::{Bus, HotStore, PortFuture};
+use domain::id::{CampaignId, CohortId, TenantId};
+use domain::limit::LimitSpec;
+use engine::ports::{Bus, ControlPlane, HotStore, PortFuture};
+use engine::worker::Ports;
 
 use crate::clock::ManualClock;
 
@@ -27,11 +30,38 @@ pub trait Subject: Send + Sync {
     fn set_mode(&self, tenant: TenantId, mode: TenantMode) -> PortFuture<'_, ()>;
     /// Suspends a tenant.
     fn suspend(&self, tenant: TenantId) -> PortFuture<'_, ()>;
+    /// The control plane.
+    fn control_plane(&self) -> Arc<dyn ControlPlane>;
+    /// Sets the tenant's GLOBAL and USER limits.
+    fn set_limits(
+        &self,
+        tenant: TenantId,
+        global: LimitSpec,
+        user: LimitSpec,
+    ) -> PortFuture<'_, ()>;
+    /// Makes a dynamic cohort, recomputed weekly, that nobody is in yet.
+    fn weekly_cohort(&self, tenant: TenantId, criteria_json: String) -> PortFuture<'_, CohortId>;
+    /// Makes a campaign in force; a QUEST when its rule has steps.
+    fn campaign(
+        &self,
+        tenant: TenantId,
+        rule_json: String,
+        cohort: Option<CohortId>,
+    ) -> PortFuture<'_, CampaignId>;
+    /// Pauses a campaign. When it returns, nothing more is granted.
+    fn pause(&self, tenant: TenantId, campaign: CampaignId) -> PortFuture<'_, ()>;
+    /// Another one over a new, empty database, which makes the same ids.
+    fn fresh(&self) -> PortFuture<'_, Box<dyn Subject>>;
     /// Stops and starts again: what is not durable is lost.
     fn restart(&mut self) -> PortFuture<'_, ()>;
     /// All rows of a table as text, in a fixed order, columns separated by `|`: for comparisons
     /// and counts. Wall-clock times are left out.
     fn rows(&self, table: Table) -> PortFuture<'_, Vec<String>>;
+    /// The ports, for the calculator.
+    fn ports(&self) -> Ports {
+        let (bus, store) = (self.bus(), self.store());
+        Ports { bus, store, control: self.control_plane(), clock: self.clock() }
+    }
 }
 
 domain::choice! {
