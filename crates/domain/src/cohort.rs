@@ -6,7 +6,7 @@ use crate::expr::{self, Expr, Facts, Fields, Scope, Want};
 use crate::id::ActionCode;
 use crate::payload::Payload;
 use crate::rule::{ActionPattern, ExprText};
-use crate::shape::{Fault, FaultCode, Faults, Many, Reader};
+use crate::shape::{FaultCode, Faults, Many, Reader};
 use crate::time::{Length, Timestamp, Zone};
 
 crate::shape! {
@@ -138,11 +138,10 @@ impl CriteriaProgram {
         let mut fields = Fields::default();
         let mut faults = Faults::default();
         let mut compile = |text: Option<&ExprText>, at: String, want| {
-            let compiled = expr::compile(text?, &mut fields, want);
-            let refuse = |e: expr::ExprError| {
-                faults.push(Fault::new(&at, FaultCode::Expression, e.to_string()))
-            };
-            compiled.map_err(|errors| errors.into_iter().for_each(refuse)).ok()
+            let text = text?;
+            let compiled = expr::compile(text, &mut fields, want);
+            let fault = |error: expr::ExprError| error.into_fault(text, &at);
+            compiled.map_err(|errors| faults.extend(errors.into_iter().map(fault))).ok()
         };
         let user = compile(criteria.user.as_ref(), "/user".to_owned(), Want::Condition);
         let mut activity = Vec::new();

@@ -264,11 +264,14 @@ impl<'f> Compiler<'f> {
     fn simple(&mut self, rule: &SimpleRule) -> Option<CompiledRule> {
         let when = self.optional(rule.when.as_deref(), "/when", Want::Condition);
         let once_per = self.optional(rule.once_per.as_deref(), "/oncePer", Want::Any);
+        // What was rewarded is looked up before anything is known of the user.
         if let Some(Some(expr)) = &once_per
-            && expr.fields().iter().any(|slot| self.fields.is_user(*slot))
+            && (expr.fields().iter().any(|slot| self.fields.is_user(*slot))
+                || !expr.cohorts().is_empty())
         {
-            let detail = "may only look at the event, not at the user";
-            self.faults.push(Fault::new("/oncePer", FaultCode::Expression, detail));
+            let detail = "may only look at the event, not at the user or a cohort";
+            let fault = Fault::new("/oncePer", FaultCode::Expression, detail);
+            self.faults.push(fault.hint("put what concerns the user into when"));
         }
         let offers = match (&rule.rewards, &rule.ladder) {
             (Some(rewards), _) => self.rewards(rewards, "/rewards").map(|r| vec![plain_offer(r)]),
@@ -383,14 +386,7 @@ impl<'f> Compiler<'f> {
         match expr::compile(text, self.fields, want) {
             Ok(expr) => Some(expr),
             Err(errors) => {
-                for error in errors {
-                    let detail = format!("{} (at character {})", error.message, error.offset + 1);
-                    let fault = Fault::new(at, FaultCode::Expression, detail);
-                    self.faults.push(match error.hint {
-                        Some(hint) => fault.hint(hint),
-                        None => fault,
-                    });
-                }
+                self.faults.extend(errors.into_iter().map(|error| error.into_fault(text, at)));
                 None
             }
         }

@@ -217,8 +217,9 @@ fn fit(budget: &BudgetSpec, used: Decimal, grant: &Grant<'_>) -> Result<Decimal,
     if taken <= left {
         return Ok(grant.amount);
     }
-    if budget.clamp && left > Decimal::ZERO {
-        return Ok(left);
+    let cut = grant.reward.cut(left);
+    if budget.clamp && cut > Decimal::ZERO {
+        return Ok(cut);
     }
     Err(Refusal { reason: Reason::BudgetExhausted, numbers: Some((used, budget.max)) })
 }

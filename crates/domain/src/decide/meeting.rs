@@ -11,8 +11,8 @@ use crate::limit::Window;
 use crate::state::{CampaignState, STATE_BYTES_MAX, UserState};
 use crate::time::{Day, Timestamp};
 
-/// Most event times kept for a cooldown; older ones are forgotten first.
-const RECENT_MAX: usize = 32;
+/// Most grants (completions) that a cooldown looks back on; older ones are forgotten first.
+pub const COOLDOWN_GRANTS_MAX: usize = 32;
 
 pub(crate) struct Meeting<'m> {
     pub rules: &'m TenantRules,
@@ -189,7 +189,7 @@ impl<'m> Meeting<'m> {
             state.recent.retain(|t| *t > earliest - cooldown.micros());
             let at = state.recent.partition_point(|t| *t < ts);
             state.recent.insert(at, ts);
-            if state.recent.len() > RECENT_MAX {
+            if state.recent.len() > COOLDOWN_GRANTS_MAX {
                 state.recent.remove(0);
             }
         }

@@ -20,8 +20,10 @@ use rust_decimal::Decimal;
 
 pub use batch::{ChangedUser, Changes, Loaded, MarkWrite, Needs, StoredUser, UsageWrite, Working};
 pub use evidence::{Evidence, evidence};
+pub use meeting::COOLDOWN_GRANTS_MAX;
 pub use outcome::{Considered, EventOutcome, Reason, Status, StoredLine, StoredOutcome};
 pub use plan::plan;
+pub use quest::UNPAID_CYCLES_MAX;
 
 use crate::compile::TenantRules;
 use crate::event::{Record, RecordKind, USER_UPDATED};

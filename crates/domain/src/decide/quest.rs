@@ -13,7 +13,7 @@ use crate::rule::{OnLimit, Order, QuestWindow};
 use crate::state::{QuestState, StepState, Unpaid};
 
 /// Most completed cycles that wait for payment; a further one is closed unpaid.
-const UNPAID_MAX: usize = 10;
+pub const UNPAID_CYCLES_MAX: usize = 10;
 
 /// How one event moves a quest on.
 struct Advance {
@@ -173,7 +173,7 @@ fn complete_cycle(
     let (event_id, event_ts) = (event.event_id.clone(), event.event_ts);
     let state = meeting.own_state_mut(campaign).quest.get_or_insert_with(QuestState::default);
     let mut unpaid = std::mem::take(&mut state.unpaid);
-    if paid.is_err() && quest.on_limit == OnLimit::Retry && unpaid.len() < UNPAID_MAX {
+    if paid.is_err() && quest.on_limit == OnLimit::Retry && unpaid.len() < UNPAID_CYCLES_MAX {
         unpaid.push(Unpaid { cycle, event_id, rewards: worked_out, event_ts });
     }
     *state = QuestState { cycle: cycle + 1, unpaid, ..QuestState::default() };

@@ -6,6 +6,7 @@ use super::{Found, Reason, Refusal};
 use crate::compile::{AmountExpr, Campaign, Offer, RewardSpec, Simple};
 use crate::expr::{Expr, Scope};
 use crate::id::{CampaignId, Cause, hash_parts};
+use crate::rule::AMOUNT_MAX;
 
 pub(crate) fn consider(
     campaign: &Campaign,
@@ -97,6 +98,9 @@ fn amount_of(spec: &RewardSpec, scope: &Scope<'_>) -> Result<rust_decimal::Decim
     let amount = spec.reward.shape_amount(raw);
     if amount <= Decimal::ZERO {
         return Err(Reason::AmountZero.into());
+    }
+    if amount > Decimal::from(AMOUNT_MAX) {
+        return Err(overflow());
     }
     Ok(amount)
 }

@@ -154,7 +154,7 @@ pub struct Facts<'a> {
 const NEAR: usize = 16;
 
 /// Item visits allowed for one evaluation, so that nested lists cannot hold up a batch.
-const WORK_MAX: u32 = 20_000;
+pub const WORK_MAX: u32 = 20_000;
 
 #[derive(Clone, Copy)]
 enum Slot<'a> {

@@ -33,11 +33,12 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 
 pub use explain::{Outcome, Seen, SeenField};
-pub use fields::{FIELDS_MAX, Facts, Fields, STEPS_MAX, Scope, SlotId};
+pub use fields::{FIELDS_MAX, Facts, Fields, STEPS_MAX, Scope, SlotId, WORK_MAX};
 pub use types::Type;
 
 use crate::id::CohortId;
 use crate::payload::Value;
+use crate::shape::{Fault, FaultCode};
 use eval::Frame;
 use source::Span;
 use types::Node;
@@ -67,6 +68,11 @@ pub struct Expr {
     root: Node,
     slots: Box<[SlotId]>,
     cohorts: Box<[CohortId]>,
+}
+
+/// The names of the functions, beside `has` and the list functions of CEL.
+pub fn function_names() -> impl Iterator<Item = &'static str> {
+    functions::TABLE.iter().map(|(name, ..)| *name)
 }
 
 /// Compiles a text and adds the fields it reads to those of the tenant.
@@ -250,6 +256,23 @@ impl ExprError {
     fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// The same as a fault of the document in which the text stands at `pointer`.
+    pub(crate) fn into_fault(self, text: &str, pointer: &str) -> Fault {
+        let before = text.get(..self.offset as usize).unwrap_or(text);
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let character = before[line_start..].chars().count() + 1;
+        let place = match before.matches('\n').count() {
+            0 => format!("at character {character}"),
+            lines => format!("at line {}, character {character}", lines + 1),
+        };
+        let fault =
+            Fault::new(pointer, FaultCode::Expression, format!("{}, {place}", self.message));
+        match self.hint {
+            Some(hint) => fault.hint(hint),
+            None => fault,
+        }
     }
 }
 

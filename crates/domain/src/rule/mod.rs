@@ -19,17 +19,17 @@ use serde_json::Value;
 pub use action::ActionPattern;
 pub use quest::{FixedWindow, Goal, OnLimit, Order, QuestRule, QuestWindow, Step, SumGoal};
 pub use reward::{
-    Amount, AmountRule, CouponCode, GeneratedCode, LadderLine, PerStep, Percent, Reward, Rounding,
-    RoundingMode,
+    AMOUNT_MAX, Amount, AmountRule, CouponCode, GeneratedCode, LadderLine, PerStep, Percent,
+    Reward, Rounding, RoundingMode,
 };
 pub use schedule::{MonthDay, Schedule, Season, TimeOfDay, TimeSpan, Weekday};
 
 use crate::id::CohortId;
-use crate::shape::{FaultCode, Faults, Many, Reader, Text, Whole};
+use crate::shape::{FaultCode, Faults, Lines, Many, Reader, Text, Whole, shown};
 use crate::time::Length;
 
-/// Text of an expression.
-pub type ExprText = Text<1, 4096>;
+/// Text of an expression, of one or several lines.
+pub type ExprText = Lines<1, 4096>;
 /// Id of a step or a budget, unique in its rule; it survives edits.
 pub type PartId = Text<1, 40>;
 
@@ -139,6 +139,9 @@ crate::choice! {
     }
 }
 
+/// Largest cap of a budget.
+pub const BUDGET_MAX: i64 = 1_000_000_000_000_000_000;
+
 crate::shape! {
     /// A cap on what the campaign may cost.
     pub struct Budget {
@@ -185,6 +188,9 @@ fn check_budget(budget: &Budget, at: &mut Reader<'_>) {
     if budget.max <= rust_decimal::Decimal::ZERO {
         refuse("max", FaultCode::OutOfRange, "must be above zero");
     }
+    if budget.max > rust_decimal::Decimal::from(BUDGET_MAX) {
+        refuse("max", FaultCode::OutOfRange, &format!("must be at most {BUDGET_MAX}"));
+    }
     if (budget.per == BudgetWindow::Rolling) != budget.days.is_some() {
         refuse("days", FaultCode::Conflict, "goes with per ROLLING, and only with it");
     }
@@ -222,7 +228,31 @@ crate::shape! {
 
 fn check_simple(rule: &SimpleRule, at: &mut Reader<'_>) {
     check_rewards(rule.rewards.is_some(), rule.ladder.is_some(), at);
-    check_unique_ids(rule.budgets.iter().map(|b| b.id.as_str()), "budgets", at);
+    let plain = rule.rewards.iter().flatten();
+    let lines = rule.ladder.iter().flatten().flat_map(|line| &line.rewards);
+    check_budgets(&rule.budgets, &plain.chain(lines).collect::<Vec<_>>(), at);
+}
+
+/// Ids differ, and each budget of amounts is in a currency that is granted: one that counts
+/// nothing would hold nothing back.
+fn check_budgets(budgets: &[Budget], rewards: &[&Reward], at: &mut Reader<'_>) {
+    check_unique_ids(budgets.iter().map(|b| b.id.as_str()), "budgets", at);
+    let granted: BTreeSet<&str> = rewards.iter().map(|r| r.currency()).collect();
+    for (i, budget) in budgets.iter().enumerate() {
+        let Some(currency) = budget.currency.as_deref() else { continue };
+        if granted.is_empty() || granted.contains(currency) {
+            continue;
+        }
+        let detail =
+            format!("no reward is in {}, so this budget would hold nothing back", shown(currency));
+        let hint =
+            format!("granted here: {}", granted.iter().copied().collect::<Vec<_>>().join(", "));
+        at.field("budgets", |at| {
+            at.item(i, |at| {
+                at.field("currency", |at| at.refuse_with::<()>(FaultCode::Conflict, detail, hint))
+            })
+        });
+    }
 }
 
 fn check_rewards(rewards: bool, ladder: bool, at: &mut Reader<'_>) {
@@ -291,8 +321,8 @@ impl Rule {
     /// The document as it is stored: what was read, with `actions` filled in.
     pub fn to_stored(&self) -> Value {
         let mut value = serde_json::to_value(self).unwrap_or(Value::Null);
+        drop_nulls(&mut value);
         if let Value::Object(object) = &mut value {
-            object.retain(|_, v| !v.is_null());
             object.insert("actions".to_owned(), self.actions().into());
         }
         value
@@ -304,5 +334,17 @@ impl Rule {
             Self::Simple(rule) => rule.cohorts.as_ref(),
             Self::Quest(rule) => rule.cohorts.as_ref(),
         }
+    }
+}
+
+/// Takes out the fields that were left out in the document: nowhere in it does `null` mean more.
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(object) => {
+            object.retain(|_, inner| !inner.is_null());
+            object.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        _ => {}
     }
 }

@@ -127,7 +127,7 @@ crate::shape! {
 }
 
 fn check_quest(rule: &QuestRule, at: &mut Reader<'_>) {
-    super::check_unique_ids(rule.budgets.iter().map(|b| b.id.as_str()), "budgets", at);
+    super::check_budgets(&rule.budgets, &rule.rewards.iter().collect::<Vec<_>>(), at);
     super::check_unique_ids(rule.steps.iter().map(|s| s.id.as_str()), "steps", at);
     let Some(least) = &rule.at_least else { return };
     let steps = rule.steps.len();

@@ -8,8 +8,12 @@ use super::ExprText;
 use crate::id::CohortId;
 use crate::incentive::RewardType;
 use crate::shape::{
-    Described, FaultCode, Many, Reader, Schemas, Shape, Text, Whole, read_word, schema,
+    Described, FaultCode, Many, Reader, Schemas, Shape, Text, Whole, read_word, schema, shown,
 };
+
+/// Largest amount of one reward. What works out at more is a `RULE_ERROR`, so that no sum of
+/// amounts can overflow.
+pub const AMOUNT_MAX: i64 = 1_000_000_000_000_000;
 
 crate::shape! {
     /// One reward.
@@ -47,29 +51,48 @@ fn check_reward(reward: &Reward, at: &mut Reader<'_>) {
             )
         });
     }
-    if reward.kind == RewardType::Cashback && reward.currency.is_none() {
-        at.field("currency", |at| {
-            at.refuse_with::<()>(
-                FaultCode::Required,
-                "is missing: a CASHBACK is money",
-                "write it as EUR or USD",
-            )
-        });
+    if reward.kind == RewardType::Cashback {
+        check_money(reward.currency.as_deref(), at);
     }
-    for (name, value) in [("min", reward.min), ("max", reward.max)] {
-        if value.is_some_and(|v| v <= Decimal::ZERO) {
-            at.field(name, |at| at.refuse::<()>(FaultCode::OutOfRange, "must be above zero"));
+    let constant = match reward.amount {
+        Amount::Constant(amount) => Some(amount),
+        Amount::Rule(_) => None,
+    };
+    for (name, value) in [("amount", constant), ("min", reward.min), ("max", reward.max)] {
+        if let Some(value) = value {
+            at.field(name, |at| check_value(reward, value, at));
         }
     }
     if let (Some(min), Some(max)) = (reward.min, reward.max)
         && min > max
     {
-        at.field("min", |at| at.refuse::<()>(FaultCode::Conflict, "is above max"));
+        at.refuse_field("min", FaultCode::Conflict, "is above max");
     }
-    if let Amount::Constant(amount) = reward.amount
-        && amount <= Decimal::ZERO
-    {
-        at.field("amount", |at| at.refuse::<()>(FaultCode::OutOfRange, "must be above zero"));
+}
+
+fn check_money(currency: Option<&str>, at: &mut Reader<'_>) {
+    const HINT: &str = "write it as EUR or USD";
+    at.field("currency", |at| match currency {
+        None => at.refuse_with(FaultCode::Required, "is missing: a CASHBACK is money", HINT),
+        Some(code) if code.len() == 3 && code.bytes().all(|b| b.is_ascii_uppercase()) => Some(()),
+        Some(code) => {
+            let detail = format!("{} is not an ISO 4217 code", shown(code));
+            at.refuse_with(FaultCode::Syntax, detail, HINT)
+        }
+    });
+}
+
+/// A value that an amount may be made to be, so one that its rounding would keep.
+fn check_value(reward: &Reward, value: Decimal, at: &mut Reader<'_>) {
+    let places = reward.rounding().0;
+    let scale = value.normalize().scale();
+    if value <= Decimal::ZERO {
+        at.refuse::<()>(FaultCode::OutOfRange, "must be above zero");
+    } else if value > Decimal::from(AMOUNT_MAX) {
+        at.refuse::<()>(FaultCode::OutOfRange, format!("must be at most {AMOUNT_MAX}"));
+    } else if scale > places {
+        let detail = format!("has {scale} decimal places, but the amount is rounded to {places}");
+        at.refuse_with::<()>(FaultCode::Conflict, detail, "write fewer, or say more in round");
     }
 }
 
@@ -78,21 +101,24 @@ impl Reward {
     pub fn currency(&self) -> &str {
         self.currency.as_ref().map_or("POINTS", |c| c.as_str())
     }
-    /// Rounds and bounds an amount that was worked out.
+    fn rounding(&self) -> (u32, RoundingMode) {
+        match (&self.round, self.kind) {
+            (Some(round), _) => (round.places.as_u32(), round.mode),
+            (None, RewardType::Cashback) => (2, RoundingMode::HalfUp),
+            (None, _) => (4, RoundingMode::HalfUp),
+        }
+    }
+    /// Rounds and bounds an amount that was worked out. The bounds come last, so that rounding
+    /// never passes them.
     pub fn shape_amount(&self, raw: Decimal) -> Decimal {
-        let places = if self.kind == RewardType::Cashback { 2 } else { 4 };
-        let (places, mode) = match &self.round {
-            Some(round) => (round.places.as_u32(), round.mode),
-            None => (places, RoundingMode::HalfUp),
-        };
-        let mut amount = raw;
-        if let Some(min) = self.min {
-            amount = amount.max(min);
-        }
-        if let Some(max) = self.max {
-            amount = amount.min(max);
-        }
-        amount.round_dp_with_strategy(places, mode.strategy()).normalize()
+        let (places, mode) = self.rounding();
+        let rounded = raw.round_dp_with_strategy(places, mode.strategy());
+        let lifted = self.min.map_or(rounded, |min| rounded.max(min));
+        self.max.map_or(lifted, |max| lifted.min(max)).normalize()
+    }
+    /// As much of what is left of a budget as has the decimal places of this reward.
+    pub fn cut(&self, left: Decimal) -> Decimal {
+        left.round_dp_with_strategy(self.rounding().0, RoundingStrategy::ToZero).normalize()
     }
 }
 

@@ -104,10 +104,15 @@ impl Faults {
     pub fn one(fault: Fault) -> Self {
         Self { list: vec![fault], more: 0 }
     }
-    /// Adds one. A second fault of the same code at the same place says nothing new and is left out.
+    /// Adds one. A second fault of the same code at the same place says nothing new and is left
+    /// out, unless it is about another part of an expression.
     pub fn push(&mut self, fault: Fault) {
-        if self.list.iter().any(|known| known.code == fault.code && known.pointer == fault.pointer)
-        {
+        let says_nothing_new = |known: &Fault| {
+            known.code == fault.code
+                && known.pointer == fault.pointer
+                && (fault.code != FaultCode::Expression || known.detail == fault.detail)
+        };
+        if self.list.iter().any(says_nothing_new) {
             return;
         }
         if self.list.len() < FAULTS_MAX {
