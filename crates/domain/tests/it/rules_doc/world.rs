@@ -1,0 +1,225 @@
+//! A tenant in memory: its rules, and what is stored of its users. Events go the way of the live
+//! path: plan, load, decide, write, in batches of any size.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use domain::compile::TenantRules;
+use domain::config::{CampaignSource, CohortSource, TenantConfig, TenantMode};
+use domain::decide::{
+    Changes, EventOutcome, Loaded, Needs, Parsed, StoredUser, Working, decide, plan,
+};
+use domain::event::{ActionEvent, Record, RecordKind};
+use domain::id::{CampaignId, CohortId, TenantId, UserId, UserRef, user_id};
+use domain::incentive::Incentive;
+use domain::limit::{LimitSpec, Meter};
+use domain::rule::CampaignType;
+use domain::time::{Timestamp, Zone};
+use rust_decimal::Decimal;
+use uuid::Uuid;
+
+pub const TENANT: TenantId = TenantId(Uuid::from_u128(1));
+
+/// A campaign of a case.
+#[derive(Clone, Debug)]
+pub struct CampaignDoc {
+    pub name: String,
+    pub rule: String,
+    pub kind: CampaignType,
+    pub priority: i32,
+    pub start_at: Option<Timestamp>,
+    pub end_at: Option<Timestamp>,
+    pub cohort: Option<CohortId>,
+}
+
+/// What surrounds the events of a case.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    pub zone: Zone,
+    pub lateness_us: i64,
+    pub tenant_limit: LimitSpec,
+    pub user_limit: LimitSpec,
+    pub members: BTreeMap<CohortId, BTreeSet<UserId>>,
+}
+
+impl Default for Setting {
+    fn default() -> Self {
+        Self {
+            zone: Zone::named("Europe/Paris").expect("a zone"),
+            lateness_us: 7 * domain::time::DAY_US,
+            tenant_limit: LimitSpec::default(),
+            user_limit: LimitSpec::default(),
+            members: BTreeMap::new(),
+        }
+    }
+}
+
+/// An event of a case.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    pub action: String,
+    pub ts: Timestamp,
+    pub arrived: Timestamp,
+    pub user: String,
+    pub payload: String,
+    pub kind: RecordKind,
+}
+
+/// What became of an event.
+pub struct Decided {
+    pub outcome: EventOutcome,
+    pub incentives: Vec<Arc<Incentive>>,
+}
+
+/// The id of the n-th campaign of a case, from 1.
+fn campaign_id(n: u32) -> CampaignId {
+    CampaignId(Uuid::from_u128(100 + u128::from(n)))
+}
+
+/// The id of a user.
+pub fn id_of(user: &str) -> UserId {
+    user_id(TENANT, &UserRef::new(user).expect("a reference"))
+}
+
+fn config(campaigns: &[CampaignDoc], setting: &Setting) -> TenantConfig {
+    let sources = (1_u32..).zip(campaigns).map(|(number, doc)| CampaignSource {
+        id: campaign_id(number),
+        number,
+        kind: doc.kind,
+        version: 1,
+        priority: doc.priority,
+        created_at: Timestamp::from_stored(i64::from(number)),
+        start_at: doc.start_at,
+        end_at: doc.end_at,
+        cohort_id: doc.cohort,
+        rule_json: doc.rule.clone(),
+    });
+    let cohort = |id: &CohortId| CohortSource {
+        id: *id,
+        membership_version: 1,
+        refresh: None,
+        computed_at: None,
+    };
+    TenantConfig {
+        tenant: TENANT,
+        config_version: 1,
+        zone: setting.zone.clone(),
+        lateness_us: setting.lateness_us,
+        mode: TenantMode::Live,
+        tenant_limit: setting.tenant_limit,
+        user_limit: setting.user_limit,
+        campaigns: sources.collect(),
+        cohorts: setting.members.keys().map(cohort).collect(),
+        dormant: Vec::new(),
+        coupon_key: [7; 32],
+    }
+}
+
+/// What is stored.
+#[derive(Default)]
+struct Stored {
+    users: BTreeMap<UserId, StoredUser>,
+    marks: BTreeSet<(UserId, [u8; 16])>,
+    usage: BTreeMap<(TenantId, String), Meter<Decimal>>,
+}
+
+impl Stored {
+    /// Exactly what was asked for, and nothing else: what a plan forgets is not there.
+    fn load(&self, needs: &Needs, setting: &Setting) -> Loaded {
+        let user = |id: &UserId| {
+            let mut user = self.users.get(id).cloned().unwrap_or_default();
+            if !needs.attributes {
+                user.attributes = None;
+            }
+            let asked = needs.cohorts.iter().map(|(cohort, _)| *cohort);
+            let is_member = |c: &CohortId| setting.members.get(c).is_some_and(|m| m.contains(id));
+            user.cohorts = asked.filter(is_member).collect();
+            (*id, user)
+        };
+        let usage = needs.usage.iter().filter_map(|(key, from)| {
+            let mut meter = self.usage.get(key)?.clone();
+            meter.prune(*from);
+            Some((key.clone(), meter))
+        });
+        Loaded {
+            users: needs.users.iter().map(user).collect(),
+            marks: self.marks.intersection(&needs.marks).copied().collect(),
+            usage: usage.collect(),
+            config_versions: BTreeMap::new(),
+        }
+    }
+
+    fn write(&mut self, changes: &Changes) {
+        for changed in &changes.users {
+            let user = self.users.entry(changed.user).or_default();
+            assert_eq!(user.version, changed.expected_version, "a lost update");
+            user.version += 1;
+            user.state = changed.state.clone();
+            if changed.attributes.is_some() {
+                user.attributes.clone_from(&changed.attributes);
+            }
+        }
+        for mark in &changes.marks {
+            assert!(self.marks.insert((mark.user, mark.key)), "a mark written twice");
+        }
+        for usage in &changes.usage {
+            let meter = self.usage.entry((usage.tenant, usage.key.clone())).or_default();
+            let Some(day) = usage.bucket else {
+                meter.ever = usage.used;
+                continue;
+            };
+            match meter.days.binary_search_by_key(&day, |(d, _)| *d) {
+                Ok(i) => meter.days[i].1 = usage.used,
+                Err(i) => meter.days.insert(i, (day, usage.used)),
+            }
+        }
+    }
+}
+
+fn record(offset: i64, sent: &Sent) -> Record {
+    let what = |part: &str| format!("{part} of {sent:?}");
+    Record {
+        offset,
+        append_time: sent.arrived,
+        kind: sent.kind,
+        event: ActionEvent {
+            tenant_id: TENANT,
+            event_id: format!("e{offset}").parse().expect("an id"),
+            user_id: sent.user.parse().unwrap_or_else(|e| panic!("{}: {e}", what("user"))),
+            action: sent.action.parse().unwrap_or_else(|e| panic!("{}: {e}", what("action"))),
+            event_ts: sent.ts,
+            payload: sent.payload.clone().into(),
+        },
+    }
+}
+
+/// Decides the events in batches of this size.
+pub fn run(
+    campaigns: &[CampaignDoc],
+    setting: &Setting,
+    events: &[Sent],
+    batch_events: usize,
+) -> Vec<Decided> {
+    let (rules, faults) = TenantRules::compile(&config(campaigns, setting));
+    assert!(faults.is_empty(), "{faults:?}");
+    let records: Vec<Record> = (0..).zip(events).map(|(i, sent)| record(i, sent)).collect();
+    let mut stored = Stored::default();
+    let mut decided = Vec::new();
+    for batch in records.chunks(batch_events) {
+        let parsed: Vec<Parsed<'_>> =
+            batch.iter().map(|r| Parsed::new(r).unwrap_or_else(|e| panic!("{r:?}: {e}"))).collect();
+        let mut needs = Needs::default();
+        parsed.iter().for_each(|event| plan(&rules, event, &mut needs));
+        let mut working = Working::new(stored.load(&needs, setting));
+        let outcomes: Vec<EventOutcome> =
+            parsed.iter().map(|event| decide(&rules, event, &mut working)).collect();
+        let changes = working.into_changes();
+        stored.write(&changes);
+        let mut incentives = changes.incentives.into_iter();
+        for outcome in outcomes {
+            let incentives = incentives.by_ref().take(outcome.grants as usize).collect();
+            decided.push(Decided { outcome, incentives });
+        }
+    }
+    decided
+}
