@@ -24,7 +24,6 @@ pub fn run() {
     let text = r#"event.amount >= 100 && event.category == "books" && event.country in ["FR", "DE"]"#;
     let ours = compile(text, &mut fields, Want::Condition).unwrap();
     let zone = Zone::utc();
-    let facts = |payload| Facts { payload, user: None, action: "purchase", ts: Timestamp::default(), zone: &zone, cohorts: &[] };
 
     let program = cel::Program::compile(r#"amount >= 100.0 && category == "books" && country in ["FR", "DE"]"#).unwrap();
     let env = Arc::new(cel::Env::stdlib());
@@ -44,7 +43,8 @@ pub fn run() {
         assert!(matches!(result, Variable::Bool(true)));
     };
     let run_ours = |payload: &Payload<'_>| {
-        assert!(ours.holds(&Scope::new(&fields, facts(payload))).holds());
+        let facts = Facts { payload, user: None, action: "purchase", ts: Timestamp::default(), zone: &zone, cohorts: &[] };
+        assert!(ours.holds(&Scope::new(&fields, facts)).holds());
     };
 
     println!("condition: {text}\n");

@@ -3,6 +3,7 @@
 
 mod conditions;
 mod decisions;
+mod pipeline;
 mod timing;
 
 use std::process::ExitCode;
@@ -14,6 +15,8 @@ Usage: cargo x bench NAME
 
   conditions   conditions per second against the crates cel and zen-expression
   decisions    decide() in ns per campaign considered; 10,000 campaigns against 10
+  pipeline [N] N events accepted, decided, committed and published on the embedded profile,
+               against plain batched SQLite writes of the same rows
 ";
 
 fn main() -> ExitCode {
@@ -21,6 +24,11 @@ fn main() -> ExitCode {
     match name.as_str() {
         "conditions" => conditions::run(),
         "decisions" => decisions::run(),
+        "pipeline" => {
+            let events = std::env::args().nth(2).and_then(|n| n.parse().ok()).unwrap_or(100_000);
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+            runtime.block_on(pipeline::run(events));
+        }
         _ => {
             eprint!("{HELP}");
             return ExitCode::from(2);
