@@ -110,6 +110,7 @@ async fn ours(dir: &Path, events: u64, stretch: u64, users: u64) -> Vec<f64> {
     let relay = Relay::new(0, (bus.clone(), store), clock.clone(), worker.progress(), Metrics::detached());
     let stop = CancellationToken::new();
     let mut progress = worker.progress();
+    let health = worker.health();
     let thread = worker.on_thread(tokio::runtime::Handle::current(), stop.clone()).unwrap();
     let relaying = tokio::spawn(relay.run(stop.clone()));
     let ingest = Arc::new(Ingest::new(bus, clock, Arc::new(Ids(AtomicI64::new(1))), Metrics::detached()));
@@ -133,7 +134,9 @@ async fn ours(dir: &Path, events: u64, stretch: u64, users: u64) -> Vec<f64> {
         for call in calls {
             call.await.unwrap();
         }
-        progress.wait_for(|p| p.is_some_and(|p| p.next_offset >= sent as i64)).await.unwrap();
+        if progress.wait_for(|p| p.is_some_and(|p| p.next_offset >= sent as i64)).await.is_err() {
+            panic!("the worker has ended: {:?}", health.borrow());
+        }
         seconds.push(begin.elapsed().as_secs_f64());
     }
     // The relay's rest counts towards the last stretch.
@@ -241,7 +244,8 @@ pub async fn run(events: u64) {
     std::fs::create_dir_all(&b).unwrap();
     println!("{events} events of {users} users, every event granting; stretches of {stretch}");
     let ours = ours(&a, events, stretch, users).await;
-    let plain = plain(&b, &a.join("incent.db"), events, stretch);
+    let from = a.join("incent.db");
+    let plain = tokio::task::spawn_blocking(move || plain(&b, &from, events, stretch)).await.unwrap();
     println!("{:>12} {:>14} {:>14} {:>8}", "events", "incent ev/s", "plain ev/s", "ratio");
     for (i, (o, p)) in ours.iter().zip(&plain).enumerate() {
         let rate = |s: f64| stretch as f64 / s;
