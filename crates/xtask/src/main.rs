@@ -24,6 +24,7 @@ Commands:
   fmt [--check]      format the tree, or only say what is not formatted
   check              tidy, fmt --check, clippy: what to run before each commit
   test [ARGS]...     all tests of the workspace, whole-binary ones included; ARGS go to cargo test
+  bench NAME [ARGS]  a benchmark program, which prints ratios; without NAME it lists them
   schemas [--check]  write schemas/ from the code, or only compare
   ci                 everything, the cheapest refusal first; what CI runs
   help               this text
@@ -61,6 +62,7 @@ fn dispatch(root: &Path, args: &[&str]) -> Result<(), Failure> {
         ["fmt", "--check"] => run::format_check(root),
         ["check"] => run::check(root),
         ["test", rest @ ..] => test::run(root, rest),
+        ["bench", rest @ ..] => run::bench(root, rest),
         ["schemas"] => schemas::write(root),
         ["schemas", "--check"] => schemas::check(root),
         ["ci"] => run::ci(root),

@@ -74,6 +74,14 @@ impl fmt::Display for Failure {
     }
 }
 
+/// Builds and runs a benchmark program. They are a workspace of their own, so that the engines they
+/// compare with never reach the product's build.
+pub fn bench(root: &Path, args: &[&str]) -> Result<(), Failure> {
+    let command = "cargo run --quiet --release --manifest-path bench/Cargo.toml --";
+    let command: Vec<_> = command.split(' ').chain(args.iter().copied()).collect();
+    program(root, &command)
+}
+
 /// Runs a program in the project's folder, its output going straight through.
 pub fn program(root: &Path, command: &[&str]) -> Result<(), Failure> {
     let ended = start(root, command)

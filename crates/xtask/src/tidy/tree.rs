@@ -150,10 +150,12 @@ fn walked(root: &Path) -> Result<Vec<String>, Failure> {
     Ok(files)
 }
 
-/// Test code lives in `tests/` folders, in files named `tests.rs`, and in the crate of test tools.
+/// Test code lives in `tests/` folders, in files named `tests.rs`, in the crate of test tools and in
+/// the benchmark programs.
 fn is_test_path(path: &str) -> bool {
     path.ends_with("/tests.rs")
         || path.contains("/tests/")
         || path.starts_with("crates/testkit/")
-        || path.starts_with("fuzz/")
+        || path.contains("/examples/")
+        || path.starts_with("bench/")
 }
