@@ -15,7 +15,7 @@ use super::functions::{call, is_among};
 use super::types::{Comparison, Kind, Logic, Math, Node, Operator, Part, Quantifier, Test, Type};
 use super::value::{Val, compare_numbers, equal, order};
 use super::{Verdict, Why, WhyKind};
-use crate::payload::Value;
+use crate::payload::{Value, member, same_text};
 use crate::time::{SECOND_US, Zone};
 
 /// A value, or why there is none.
@@ -54,8 +54,7 @@ impl<'f, 's, 'a> Frame<'f, 's, 'a> {
         match (&item.value, steps) {
             (whole, []) => Some(whole.clone()),
             (Val::Object(members), [Step::Key(key), rest @ ..]) => {
-                let value = members.iter().find(|(name, _)| **name == **key).map(|(_, v)| v)?;
-                walk(value, rest).map(Val::of)
+                walk(member(members, key)?, rest).map(Val::of)
             }
             (Val::List(items), [Step::Index(index), rest @ ..]) => {
                 walk(items.get(usize::try_from(*index).ok()?)?, rest).map(Val::of)
@@ -71,10 +70,12 @@ pub(super) fn mismatch(node: &Node, wanted: Type) -> Why {
     Why::of(WhyKind::TypeMismatch(wanted), node.slot())
 }
 
-/// Whether a node is true.
+/// Whether a node is true. Comparing a field with a constant, by far the commonest condition, is
+/// done here without a further call.
 #[inline]
 pub(super) fn truth<'s>(node: &'s Node, frame: Frame<'_, 's, '_>) -> Verdict {
     match &node.kind {
+        Kind::Logic(Logic::Test(slot, test)) => test_field(*slot, test, frame),
         Kind::Logic(logic) => decide(logic, frame),
         _ => match eval(node, frame) {
             Ok(Val::Bool(holds)) => holds.into(),
@@ -121,7 +122,7 @@ pub(super) fn eval<'s>(node: &'s Node, frame: Frame<'_, 's, '_>) -> Got<Val<'s>>
             }
             Ok(item)
         }
-        Kind::Logic(logic) => match decide(logic, frame) {
+        Kind::Logic(_) => match truth(node, frame) {
             Verdict::True => Ok(Val::Bool(true)),
             Verdict::False => Ok(Val::Bool(false)),
             Verdict::Unknown(why) => Err(why),
@@ -156,16 +157,12 @@ fn borrowed<'s>(value: &'s Val<'static>) -> Val<'s> {
     }
 }
 
-#[inline]
 fn decide<'s>(logic: &'s Logic, frame: Frame<'_, 's, '_>) -> Verdict {
     match logic {
         Logic::And(parts) => all(parts.iter().map(|part| truth(part, frame))),
         Logic::Or(parts) => any(parts.iter().map(|part| truth(part, frame))),
         Logic::Not(inner) => truth(inner, frame).negated(),
-        Logic::Test(slot, test) => match frame.scope.field(*slot) {
-            Some(value) => run_test(*slot, test, value),
-            None => Verdict::Unknown(Why::of(WhyKind::FieldMissing, Some(*slot))),
-        },
+        Logic::Test(slot, test) => test_field(*slot, test, frame),
         Logic::Compare(comparison, pair) => compare(*comparison, pair, frame).into(),
         Logic::In(pair) => among(&pair[0], &pair[1], frame),
         Logic::Has(slot) => frame.scope.field(*slot).is_some().into(),
@@ -194,23 +191,26 @@ fn any(parts: impl Iterator<Item = Verdict>) -> Verdict {
     all(parts.map(Verdict::negated)).negated()
 }
 
-#[inline]
-fn run_test(slot: SlotId, test: &Test, value: &Value<'_>) -> Verdict {
-    let unknown = |wanted| Verdict::Unknown(Why::of(WhyKind::TypeMismatch(wanted), Some(slot)));
+#[inline(always)]
+fn test_field(slot: SlotId, test: &Test, frame: Frame<'_, '_, '_>) -> Verdict {
+    let unknown = |kind| Verdict::Unknown(Why::of(kind, Some(slot)));
+    let Some(value) = frame.scope.field(slot) else { return unknown(WhyKind::FieldMissing) };
     match (test, value) {
         (Test::Number(comparison, than), Value::Number(n)) => {
             comparison.accepts(compare_numbers(n, than)).into()
         }
-        (Test::Text(equal, other), Value::Text(text)) => ((**text == **other) == *equal).into(),
-        (Test::TextIn(list), Value::Text(text)) => list.iter().any(|item| **item == **text).into(),
+        (Test::Text(equal, other), Value::Text(text)) => (same_text(text, other) == *equal).into(),
+        (Test::TextIn(list), Value::Text(text)) => {
+            list.iter().any(|item| same_text(item, text)).into()
+        }
         // null differs from everything, and has no order.
         (Test::Number(Comparison::Equal, _) | Test::Text(true, _), Value::Null) => Verdict::False,
         (Test::Number(Comparison::NotEqual, _) | Test::Text(false, _), Value::Null) => {
             Verdict::True
         }
         (Test::TextIn(_), Value::Null) => Verdict::False,
-        (Test::Number(..), _) => unknown(Type::Number),
-        (Test::Text(..) | Test::TextIn(_), _) => unknown(Type::Text),
+        (Test::Number(..), _) => unknown(WhyKind::TypeMismatch(Type::Number)),
+        (Test::Text(..) | Test::TextIn(_), _) => unknown(WhyKind::TypeMismatch(Type::Text)),
     }
 }
 

@@ -48,7 +48,9 @@ pub(super) enum Step {
 #[derive(Clone, Debug)]
 struct Field {
     root: Root,
-    steps: Box<[Step]>,
+    /// The first step, always into an object; of an item's path nothing.
+    key: Box<str>,
+    rest: Box<[Step]>,
     path: Box<str>,
 }
 
@@ -101,7 +103,11 @@ impl Fields {
         if self.fields.len() >= FIELDS_MAX {
             return None;
         }
-        self.fields.push(Field { root, steps: steps.into(), path: path.clone() });
+        let (key, rest): (Box<str>, &[Step]) = match steps.split_first() {
+            Some((Step::Key(key), rest)) => (key.clone(), rest),
+            _ => ("".into(), steps),
+        };
+        self.fields.push(Field { root, key, rest: rest.into(), path: path.clone() });
         self.by_path.insert(path, slot);
         Some(slot)
     }
@@ -150,26 +156,24 @@ pub struct Facts<'a> {
     pub cohorts: &'a [CohortId],
 }
 
-/// How many slots lie in the scope itself; a tenant with more costs one allocation per event.
+/// How many fields lie in the scope itself; reading one beyond costs an allocation per event.
 const NEAR: usize = 16;
 
 /// Item visits allowed for one evaluation, so that nested lists cannot hold up a batch.
 pub const WORK_MAX: u32 = 20_000;
 
-#[derive(Clone, Copy)]
-enum Slot<'a> {
-    Unread,
-    Missing,
-    Found(&'a Value<'a>),
-}
+/// A field once it is read: its value, or that it is missing.
+type Read<'a> = Option<&'a Value<'a>>;
 
 /// The facts of one event with the fields read so far. Make one per event and evaluate all the
 /// tenant's expressions in it. Not shared between threads.
 pub struct Scope<'a> {
     fields: &'a Fields,
     facts: Facts<'a>,
-    near: [Cell<Slot<'a>>; NEAR],
-    far: OnceCell<Box<[Cell<Slot<'a>>]>>,
+    /// Bit by bit, which of the near fields are read.
+    is_read: Cell<u16>,
+    near: [Cell<Read<'a>>; NEAR],
+    far: OnceCell<Box<[OnceCell<Read<'a>>]>>,
     local_ts: OnceCell<DateTime>,
     work: Cell<u32>,
 }
@@ -180,7 +184,8 @@ impl<'a> Scope<'a> {
         Self {
             fields,
             facts,
-            near: [const { Cell::new(Slot::Unread) }; NEAR],
+            is_read: Cell::new(0),
+            near: [const { Cell::new(None) }; NEAR],
             far: OnceCell::new(),
             local_ts: OnceCell::new(),
             work: Cell::new(0),
@@ -201,30 +206,25 @@ impl<'a> Scope<'a> {
     #[inline]
     pub fn field(&self, slot: SlotId) -> Option<&'a Value<'a>> {
         let index = usize::from(slot.0);
-        let cell = match self.near.get(index) {
-            Some(cell) => cell,
-            None => self.far_cell(index)?,
-        };
-        match cell.get() {
-            Slot::Found(value) => Some(value),
-            Slot::Missing => None,
-            Slot::Unread => {
-                let found = self.read(index);
-                cell.set(found.map_or(Slot::Missing, Slot::Found));
-                found
-            }
+        let Some(cell) = self.near.get(index) else { return self.far_field(index) };
+        let bit = 1 << index;
+        if self.is_read.get() & bit == 0 {
+            self.is_read.set(self.is_read.get() | bit);
+            cell.set(self.read(index));
         }
+        cell.get()
     }
 
     #[cold]
-    fn far_cell(&self, index: usize) -> Option<&Cell<Slot<'a>>> {
+    fn far_field(&self, index: usize) -> Option<&'a Value<'a>> {
         let far = self.far.get_or_init(|| {
             let count = self.fields.len().saturating_sub(NEAR);
-            (0..count).map(|_| Cell::new(Slot::Unread)).collect()
+            (0..count).map(|_| OnceCell::new()).collect()
         });
-        far.get(index - NEAR)
+        *far.get(index - NEAR)?.get_or_init(|| self.read(index))
     }
 
+    #[inline]
     fn read(&self, index: usize) -> Option<&'a Value<'a>> {
         let field = self.fields.fields.get(index)?;
         let payload = match field.root {
@@ -232,11 +232,8 @@ impl<'a> Scope<'a> {
             Root::User => self.facts.user?,
             Root::Item => return None,
         };
-        match field.steps.split_first()? {
-            (Step::Key(key), []) => payload.get(key),
-            (Step::Key(key), rest) => walk(payload.get(key)?, rest),
-            (Step::Index(_), _) => None,
-        }
+        let value = payload.get(&field.key)?;
+        if field.rest.is_empty() { Some(value) } else { walk(value, &field.rest) }
     }
 
     /// The field as an operand, or why there is none.

@@ -144,7 +144,7 @@ pub(super) fn order(a: &Val<'_>, b: &Val<'_>) -> Option<Ordering> {
 
 /// The order of two decimals. The mantissa has 96 bits, so a difference of up to nine places is
 /// evened out in 128 bits; that is several times faster than the general comparison.
-#[inline]
+#[inline(always)]
 pub(super) fn compare_numbers(a: &Decimal, b: &Decimal) -> Ordering {
     const POWERS: [i128; 10] = {
         let mut powers = [1; 10];
