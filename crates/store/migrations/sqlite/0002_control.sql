@@ -3,6 +3,7 @@
 -- order is the order of creation), JSON is text. Every list is read in pages by key, in the order
 -- of an index that begins with the tenant.
 
+-- A shop, bank, game or app that runs campaigns.
 create table tenants (
     tenant_id          blob    not null primary key,
     name               text    not null,
@@ -23,6 +24,7 @@ create table tenant_states (
     last_append_time integer not null                 -- append time never goes back
 ) strict, without rowid;
 
+-- The end people who earn. Written by the batches, from the log, as the user first appears.
 create table users (
     user_id      blob    not null primary key,        -- derived from tenant and external_ref
     tenant_id    blob    not null references tenants (tenant_id),
@@ -32,6 +34,7 @@ create table users (
     unique (tenant_id, external_ref)
 ) strict, without rowid;
 
+-- What can happen. Unknown actions register themselves with their first event.
 create table actions (
     tenant_id     blob    not null references tenants (tenant_id),
     action_code   text    not null,
@@ -40,19 +43,21 @@ create table actions (
     primary key (tenant_id, action_code)
 ) strict, without rowid;
 
+-- The two limits of each tenant.
 create table limits (
     limit_id    blob    not null primary key,
     tenant_id   blob    not null references tenants (tenant_id),
     scope       text    not null check (scope in ('GLOBAL', 'USER')),
     max_per_day integer check (max_per_day >= 0),     -- null = no cap
     max_total   integer check (max_total >= 0),
-    window_days integer check (window_days between 1 and 366),
+    window_days integer check (window_days between 1 and 366), -- null = for ever
     version     integer not null,
     created_at  integer not null,
     updated_at  integer not null,
     unique (tenant_id, scope)
 ) strict, without rowid;
 
+-- Named sets of users. A recompute builds a new membership version beside the one in force.
 create table cohorts (
     cohort_id          blob    not null primary key,
     tenant_id          blob    not null references tenants (tenant_id),
@@ -64,9 +69,9 @@ create table cohorts (
     status             text    not null check (status in ('READY', 'COMPUTING', 'FAILED')),
     membership_version integer not null,              -- in force; 0 = nobody yet
     building_version   integer not null,              -- the highest ever begun
-    building_size      integer not null,
-    size               integer not null,
-    computed_at        integer,
+    building_size      integer not null,              -- members of that one so far
+    size               integer not null,              -- members in force
+    computed_at        integer,                       -- membership is as of this moment of the log
     last_error         text,
     version            integer not null,
     created_at         integer not null,
@@ -76,6 +81,7 @@ create table cohorts (
     check ((type = 'DYNAMIC') = (criteria_json is not null))
 ) strict;
 
+-- Who is in a cohort, by membership version.
 create table cohort_members (
     cohort_id          blob    not null references cohorts (cohort_id),
     membership_version integer not null,
@@ -84,6 +90,7 @@ create table cohort_members (
     primary key (cohort_id, membership_version, user_id)
 ) strict, without rowid;
 
+-- Campaigns as they are now.
 create table campaigns (
     campaign_id blob    not null primary key,
     tenant_id   blob    not null references tenants (tenant_id),
@@ -108,6 +115,7 @@ create table campaigns (
 create index campaigns_by_status on campaigns (tenant_id, status, number);
 create index campaigns_by_cohort on campaigns (tenant_id, cohort_id) where cohort_id is not null;
 
+-- What a campaign was: a row for each version of its content.
 create table campaign_revisions (
     campaign_id blob    not null references campaigns (campaign_id),
     version     integer not null,
@@ -131,6 +139,7 @@ create table campaign_actions (
 ) strict, without rowid;
 create index campaign_actions_by_campaign on campaign_actions (campaign_id);
 
+-- Work that outlives its request.
 create table jobs (
     job_id         blob    not null primary key,
     tenant_id      blob    not null references tenants (tenant_id),
@@ -146,6 +155,7 @@ create table jobs (
 create index jobs_by_tenant on jobs (tenant_id, job_id);
 create index jobs_running on jobs (status) where status = 'RUNNING';
 
+-- Keys of the tenants' systems; the secret part is stored as a hash only.
 create table api_keys (
     key_id       blob    not null primary key,
     tenant_id    blob    not null references tenants (tenant_id),
@@ -171,11 +181,12 @@ create table push_auth (
     check ((jwks_url is null) <> (secret is null))
 ) strict;
 
+-- Answers given under an Idempotency-Key, kept for a repeated request.
 create table idempotency_keys (
     scope       blob    not null,                     -- tenant id; all zero for the platform admin
     route       text    not null,
     idem_key    text    not null,
-    body_hash   blob    not null,
+    body_hash   blob    not null,                     -- the same key with another body is refused
     status      integer not null,                     -- HTTP status of the answer
     response    blob    not null,
     created_at  integer not null,
@@ -183,6 +194,7 @@ create table idempotency_keys (
 ) strict;
 create index idempotency_keys_by_age on idempotency_keys (created_at);
 
+-- Who changed what, with the state before and after.
 create table audit_log (
     audit_id       integer primary key,
     tenant_id      blob    not null references tenants (tenant_id),

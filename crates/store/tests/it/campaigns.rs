@@ -32,6 +32,10 @@ fn numbers_are_dense_for_each_tenant() {
         .expect("creates");
     let draft = CampaignStatus::Draft;
     assert_eq!(made, [(1, draft, 1), (1, draft, 1), (2, draft, 1), (3, draft, 1)]);
+    let of =
+        |tenant, n| t.read(move |sql| campaigns::by_number(sql, tenant, n)).map(|c| c.campaign_id);
+    assert_eq!((of(A, 2), of(B, 1)), (Some(campaign_id(3)), Some(campaign_id(2))));
+    assert_eq!((of(B, 2), of(A, 4)), (None, None));
 }
 
 #[test]

@@ -137,6 +137,19 @@ fn everything_answered_is_there_after_a_drop() {
 }
 
 #[test]
+fn everything_answered_is_there_after_a_kill() {
+    let t = with_numbers(&DbOptions::default());
+    (0..20).for_each(|n| assert_eq!(t.db.write_blocking(insert(n)).expect("writes"), 1));
+    // What a killed process leaves behind: the file and the log as they are at this moment.
+    let left = TempDir::new();
+    for name in ["incent.db", "incent.db-wal"] {
+        std::fs::copy(t.dir.path().join(name), left.path().join(name)).expect("copies");
+    }
+    let db = SqliteDb::open(&left.path().join("incent.db"), &DbOptions::default());
+    assert_eq!(numbers(&db.expect("recovers")), (0..20).collect::<Vec<_>>());
+}
+
+#[test]
 fn calls_after_close_are_refused() {
     let t = with_numbers(&DbOptions::default());
     t.db.close_blocking();

@@ -8,8 +8,8 @@ use domain::decide::{Considered, Reason, StoredOutcome};
 use domain::id::{CampaignId, TenantId};
 use rust_decimal::Decimal;
 use store::StoreError;
-use store::control::campaigns::{self, CampaignFilter};
-use store::control::{PageRequest, Sql};
+use store::control::Sql;
+use store::control::campaigns;
 
 domain::view! {
     /// The numbers that a decision compared.
@@ -66,7 +66,8 @@ pub fn lines(
         let campaign = match known.get(&line.number) {
             Some(campaign) => campaign.clone(),
             None => {
-                let campaign = numbered(sql, tenant, line.number)?;
+                let campaign = campaigns::by_number(sql, tenant, line.number)?
+                    .map(|campaign| (campaign.campaign_id, campaign.name));
                 known.insert(line.number, campaign.clone());
                 campaign
             }
@@ -81,16 +82,4 @@ pub fn lines(
         });
     }
     Ok(decisions)
-}
-
-/// The campaign of a number: the first of the list that begins there.
-fn numbered(
-    sql: &mut dyn Sql,
-    tenant: TenantId,
-    number: u32,
-) -> Result<Option<(CampaignId, String)>, StoreError> {
-    let page = PageRequest::new(Some(number.saturating_add(1)), 1)?;
-    let page = campaigns::list(sql, tenant, &CampaignFilter::default(), page)?;
-    let found = page.items.into_iter().find(|campaign| campaign.number == number);
-    Ok(found.map(|campaign| (campaign.campaign_id, campaign.name)))
 }

@@ -45,6 +45,7 @@ statements! {
               where tenant_id = $1 and campaign_id = $2";
     GET = select!("from campaigns c where c.tenant_id = $1 and c.campaign_id = $2");
     GET_BY_KEY = select!("from campaigns c where c.tenant_id = $1 and c.key = $2");
+    GET_BY_NUMBER = select!("from campaigns c where c.tenant_id = $1 and c.number = $2");
     TENANT_OF = "select tenant_id from campaigns where campaign_id = $1";
     FORGET_ACTIONS = "delete from campaign_actions where campaign_id = $1";
     ADD_ACTION = "insert into campaign_actions (tenant_id, action_code, campaign_id)
@@ -262,6 +263,11 @@ pub fn get(sql: &mut dyn Sql, tenant: TenantId, id: CampaignId) -> Result<Option
 /// A campaign by the operator's own name for it.
 pub fn by_key(sql: &mut dyn Sql, tenant: TenantId, key: &str) -> Result<Option<CampaignRow>> {
     sql.row(&GET_BY_KEY, params![tenant, key])
+}
+
+/// A campaign by the tenant's number of it, as stored outcomes name it.
+pub fn by_number(sql: &mut dyn Sql, tenant: TenantId, number: u32) -> Result<Option<CampaignRow>> {
+    sql.row(&GET_BY_NUMBER, params![tenant, number])
 }
 
 /// Whose campaign it is: for the platform admin, who names no tenant.
