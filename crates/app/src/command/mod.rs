@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod completions;
+pub mod dev;
 pub mod doctor;
 pub mod explain;
 pub mod export;
@@ -9,6 +10,7 @@ pub mod import;
 pub mod listen;
 mod payload;
 pub mod schemas;
+pub mod serve;
 pub mod token;
 pub mod trigger;
 mod verdict;

@@ -88,7 +88,7 @@ impl Connection {
 }
 
 /// Reads lines of `NAME=value`; `#` begins a comment, `export` and quotes may stand.
-fn read_env_file(path: &Path) -> Outcome<BTreeMap<String, String>> {
+pub fn read_env_file(path: &Path) -> Outcome<BTreeMap<String, String>> {
     let text = std::fs::read_to_string(path).map_err(|e| Failure::file("read", path, &e))?;
     let mut values = BTreeMap::new();
     for (number, line) in text.lines().enumerate() {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use domain::shape::Text;
+use engine::crash::CrashPlan;
 
 use super::document;
 use crate::failure::{Failure, Outcome};
@@ -39,6 +40,9 @@ pub struct Flags {
     /// How logs are written [default: text on a terminal, json otherwise]
     #[arg(long, env = "INCENT_LOG_FORMAT", value_enum, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
+    /// Where and when to die, for tests: POINT or POINT:COUNT
+    #[arg(long, env = "INCENT_CRASH_AT", hide = true)]
+    pub crash_at: Option<CrashPlan>,
 }
 
 domain::choice! {

@@ -1,0 +1,154 @@
+//! The purchases of 1997 and 1998, decided as of their own time.
+
+use std::time::{Duration, Instant};
+
+use domain::event::RecordKind;
+use domain::id::EventId;
+use domain::time::Timestamp;
+use engine::ingest::{EVENTS_MAX, IncomingEvent, Ingested};
+use engine::ports::Clock;
+use store::control::{Change, decisions, tenants};
+use domain::config::TenantMode;
+
+use super::setup::Demo;
+use crate::data_dir;
+use crate::demo::PURCHASES;
+use crate::failure::{Code, Failure, Outcome};
+use crate::output::Output;
+use crate::platform::Platform;
+use crate::progress::Progress;
+use crate::reading::mapping::{Flags, Mapping};
+use crate::reading::{Events, Item, Kind};
+use crate::server::Server;
+
+/// The last event of the replay, by time and line: when it is decided, all are.
+pub const LAST_EVENT: &str = "cdnow-69652";
+
+/// What became of the replay.
+#[derive(Clone, Copy, Debug)]
+pub struct Replayed {
+    /// Purchases in all.
+    pub purchases: u64,
+    /// Taken now; the others were there from an earlier start.
+    pub accepted: u64,
+    /// How long it took until the last one was decided.
+    pub took: Duration,
+}
+
+/// Replays what is not in the log yet. Nothing is decided twice: an event's id comes from its line.
+pub async fn replay(server: &Server, demo: &Demo, out: &Output) -> Outcome<Replayed> {
+    let platform = &server.platform;
+    let items = purchases()?;
+    let purchases = items.len() as u64;
+    if is_over(platform, demo).await? {
+        out.say("the purchases are decided already, from an earlier start; none is granted twice");
+        return Ok(Replayed { purchases, accepted: 0, took: Duration::ZERO });
+    }
+    set_mode(platform, demo, TenantMode::Replay).await?;
+    let progress = Progress::start(out, "replaying", "purchases", Some(purchases));
+    let started = Instant::now();
+    let (mut accepted, mut end) = (0, 0);
+    let mut decided = platform.decided.clone();
+    let mut items = items.into_iter();
+    loop {
+        let batch: Vec<IncomingEvent> = items.by_ref().take(EVENTS_MAX).map(incoming).collect();
+        if batch.is_empty() {
+            break;
+        }
+        let size = batch.len();
+        let results = platform.ingest.accept(demo.tenant, RecordKind::Replay, batch).await;
+        let results = results.map_err(|e| {
+            Failure::new(Code::Failure, "the purchases cannot be stored").why(e.to_string())
+        })?;
+        for result in &results {
+            match result {
+                Ingested::Accepted { offset } => {
+                    accepted += 1;
+                    end = end.max(offset + 1);
+                }
+                Ingested::Duplicate { offset } => end = end.max(offset + 1),
+                Ingested::Rejected(why) => {
+                    return Err(Failure::new(Code::Failure, "a purchase was refused")
+                        .why(why.to_string())
+                        .mend("the directory holds other data; use --data-dir, or --reset"));
+                }
+            }
+        }
+        progress.add(size as u64);
+    }
+    let reached = decided.wait_for(|p| p.is_some_and(|p| p.next_offset >= end)).await.is_ok();
+    let took = started.elapsed();
+    progress.finish();
+    if !reached {
+        return Err(Failure::new(Code::Failure, "the calculator has ended")
+            .why(platform.calculator_health().err().unwrap_or_default()));
+    }
+    set_mode(platform, demo, TenantMode::Live).await?;
+    if accepted < purchases {
+        out.say("went on where the earlier start was interrupted; nothing is granted twice");
+    }
+    Ok(Replayed { purchases, accepted, took })
+}
+
+/// The purchases by time; those of one day in the order of the file.
+pub fn purchases() -> Outcome<Vec<Item>> {
+    let flags = Flags {
+        user: Some("customer_id".into()),
+        time: Some("date".into()),
+        time_zone: Some("America/New_York".into()),
+        action: Some("purchase".into()),
+        event_id: Some("line".into()),
+        event_id_prefix: Some("cdnow-".into()),
+        payload: vec!["amount=amount_usd:number".into(), "units:number".into()],
+        ..Flags::default()
+    };
+    let mapping = Mapping::resolve(flags, Kind::Csv)?;
+    let mut items = Vec::with_capacity(70_000);
+    for row in Events::open(PURCHASES.as_bytes(), Kind::Csv, b',', &mapping)? {
+        match row? {
+            Ok(item) => items.push(item),
+            Err(broken) => {
+                let what = format!("line {} of the demo's purchases is broken", broken.line);
+                return Err(Failure::new(Code::Failure, what).why(broken.why));
+            }
+        }
+    }
+    items.sort_by_key(|item| (item.event.event_ts, item.line));
+    Ok(items)
+}
+
+fn incoming(item: Item) -> IncomingEvent {
+    let event = item.event;
+    IncomingEvent {
+        event_id: event.event_id,
+        user_id: event.user_id,
+        action: event.action,
+        event_ts: Some(event.event_ts),
+        payload: event.payload,
+    }
+}
+
+/// Whether an earlier start has come to the end.
+async fn is_over(platform: &Platform, demo: &Demo) -> Outcome<bool> {
+    let tenant = demo.tenant;
+    let last = EventId::new(LAST_EVENT).map_err(|e| Failure::usage(e.to_string()))?;
+    let read = platform.control.read(move |sql| {
+        let mode = tenants::get(sql, tenant)?.map(|tenant| tenant.mode);
+        Ok((mode, decisions::by_event(sql, tenant, &last)?))
+    });
+    let (mode, last) = read.await.map_err(|e| told(demo, &e))?;
+    let decided = last.is_some_and(|event| event.outcome.is_some());
+    Ok(decided && mode == Some(TenantMode::Live))
+}
+
+async fn set_mode(platform: &Platform, demo: &Demo, mode: TenantMode) -> Outcome {
+    let (tenant, at): (_, Timestamp) = (demo.tenant, platform.clock.now());
+    let change = Change { actor: "incent dev".to_owned(), at };
+    let set = platform.control.write(move |sql| tenants::set_mode(sql, tenant, mode, &change));
+    set.await.map(drop).map_err(|e| told(demo, &e))
+}
+
+fn told(demo: &Demo, error: &store::StoreError) -> Failure {
+    let dir = demo.env_file.parent().unwrap_or(&demo.env_file);
+    data_dir::failure("read", dir, error)
+}

@@ -1,0 +1,79 @@
+//! `incent serve`: runs the platform until it is told to stop.
+
+use engine::crash::{self, CrashPlan};
+
+use crate::config::server::{self, Settings};
+use crate::failure::{Code, Failure, Outcome};
+use crate::interrupt::stop_token;
+use crate::output::Output;
+use crate::roles::Roles;
+use crate::server::{Server, Start};
+use crate::telemetry;
+
+/// Flags of `serve`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A line on standard output says when it is ready and where. Ctrl-C or SIGTERM stops it in order; a second
+one at once.
+
+Examples:
+  INCENT_ADMIN_TOKEN=$(openssl rand -hex 32) incent serve
+  incent serve --listen 0.0.0.0:8080 --data-dir /var/lib/incent
+  incent serve --config incent.yaml --log warn,incent_engine=debug")]
+pub struct Args {
+    /// What to run with.
+    #[command(flatten)]
+    pub server: server::Flags,
+}
+
+/// Serves.
+pub fn run(args: Args, out: &Output) -> Outcome {
+    arm(args.server.crash_at)?;
+    let settings = Settings::resolve(args.server)?;
+    let roles = Roles::parse(&settings.roles)?;
+    let Some(admin_token) = settings.admin_token.clone() else {
+        return Err(Failure::new(Code::Auth, "the platform needs an admin token")
+            .why("without one nobody could make a tenant, and there is no open door")
+            .mend(
+                "set INCENT_ADMIN_TOKEN to a long random text, such as that of openssl rand -hex 32\n\
+                 to try things out, incent dev makes one",
+            ));
+    };
+    telemetry::start(out, settings.log_format, &settings.log)?;
+    let start = Start {
+        listen: settings.listen,
+        data_dir: &settings.data_dir,
+        roles,
+        admin_token,
+        dev: false,
+    };
+    runtime()?.block_on(async {
+        let stop = stop_token();
+        let server = tokio::select! {
+            server = Server::start(start) => server?,
+            () = stop.cancelled() => return Err(Failure::interrupted()),
+        };
+        out.data(&format!("incent ready on {}", server.url))?;
+        stop.cancelled().await;
+        server.stop().await;
+        Ok(())
+    })
+}
+
+/// The runtime of a server.
+pub fn runtime() -> Outcome<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::new(Code::Failure, "cannot start a runtime").why(e.to_string()))
+}
+
+/// Arms a crash point, for tests.
+pub fn arm(plan: Option<CrashPlan>) -> Outcome {
+    if let Some(plan) = plan
+        && !crash::arm(plan)
+    {
+        return Err(Failure::usage("a crash point is armed already"));
+    }
+    Ok(())
+}

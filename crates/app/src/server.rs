@@ -1,0 +1,126 @@
+//! The platform with its HTTP server: started as a whole, stopped in order.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::push::{Push, PushSettings};
+use http::{App, Config, Parts, Probe};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::data_dir;
+use crate::failure::{Code, Failure, Outcome};
+use crate::platform::Platform;
+use crate::roles::Roles;
+
+/// How long devices may take to hear that they should reconnect.
+const DRAIN_WITHIN: Duration = Duration::from_secs(5);
+
+/// What a server is started with.
+pub struct Start<'a> {
+    /// Where to listen; port 0 picks one.
+    pub listen: SocketAddr,
+    /// Where the data is.
+    pub data_dir: &'a Path,
+    /// Which parts run.
+    pub roles: Roles,
+    /// The admin's bearer token.
+    pub admin_token: String,
+    /// Development mode.
+    pub dev: bool,
+}
+
+/// A running server.
+pub struct Server {
+    /// The parts behind it.
+    pub platform: Platform,
+    /// Where it answers: `http://127.0.0.1:8080`.
+    pub url: String,
+    push: Option<Arc<Push>>,
+    http: JoinHandle<()>,
+    stop: CancellationToken,
+}
+
+impl Server {
+    /// Binds the address, opens the data and begins to answer. Errors: the port is taken, or as
+    /// [`Platform::start`].
+    pub async fn start(start: Start<'_>) -> Outcome<Self> {
+        // First, since it is the likeliest to fail and costs nothing.
+        let listener = bind(start.listen).await?;
+        let local = listener.local_addr().map_err(|e| busy(start.listen, &e))?;
+        let mut platform = Platform::start(start.data_dir, start.roles).await?;
+        let mut config =
+            Config::new(data_dir::server_key(start.data_dir, platform.ids.as_ref())?);
+        config.admin_token = Some(start.admin_token.into());
+        config.dev = start.dev;
+        let app = App::new(parts(&mut platform, config));
+        let push = start.roles.push.then(|| push(&app, &platform));
+        let mut router = http::router(app.clone());
+        if let Some(push) = &push {
+            router = http::push::router(push.clone()).fallback_service(router);
+        }
+        let stop = CancellationToken::new();
+        let stopped = stop.clone().cancelled_owned();
+        let http = tokio::spawn(http::serve(listener, app, router, stopped));
+        Ok(Self { platform, url: format!("http://{local}"), push, http, stop })
+    }
+
+    /// Stops accepting, finishes what is in progress, tells devices to reconnect, then stops the
+    /// calculator and closes the store.
+    pub async fn stop(self) {
+        tracing::info!("stopping");
+        self.stop.cancel();
+        if let Some(push) = &self.push
+            && tokio::time::timeout(DRAIN_WITHIN, push.drain()).await.is_err()
+        {
+            tracing::warn!("some devices were cut off; they will reconnect and resume");
+        }
+        if self.http.await.is_err() {
+            tracing::error!("the HTTP server broke off");
+        }
+        self.platform.stop().await;
+        tracing::info!("stopped");
+    }
+}
+
+fn parts(platform: &mut Platform, config: Config) -> Parts {
+    let metrics = http::Metrics::register(&mut platform.registry);
+    let probe = Probe { name: "calculator", check: platform.health_probe() };
+    Parts {
+        control: platform.control.clone(),
+        ingest: platform.ingest.clone(),
+        hot: platform.hot.clone(),
+        decided: platform.decided.clone(),
+        clock: platform.clock.clone(),
+        ids: platform.ids.clone(),
+        probes: vec![probe],
+        metrics,
+        registry: Arc::new(std::mem::take(&mut platform.registry)),
+        config,
+    }
+}
+
+fn push(app: &App, platform: &Platform) -> Arc<Push> {
+    let verifier = Arc::new(app.clone());
+    Push::new(platform.hub.clone(), verifier, platform.clock.clone(), PushSettings::default())
+}
+
+async fn bind(address: SocketAddr) -> Outcome<TcpListener> {
+    TcpListener::bind(address).await.map_err(|e| busy(address, &e))
+}
+
+fn busy(address: SocketAddr, error: &std::io::Error) -> Failure {
+    let failure = Failure::new(Code::Unavailable, format!("cannot listen on {address}"));
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => failure
+            .why("another program listens there already")
+            .mend("stop it, or choose another port with --listen; 127.0.0.1:0 picks a free one"),
+        std::io::ErrorKind::PermissionDenied => failure
+            .why(error.to_string())
+            .mend("ports below 1024 need privileges; choose a higher one with --listen"),
+        _ => failure.why(error.to_string()).mend("check the address given with --listen"),
+    }
+}
