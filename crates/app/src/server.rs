@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::push::{Push, PushSettings};
+use http::push::{Push, PushSettings, Refused, Verified, VerifyEndUser};
 use http::{App, Config, Parts, Probe};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -52,8 +52,7 @@ impl Server {
         let listener = bind(start.listen).await?;
         let local = listener.local_addr().map_err(|e| busy(start.listen, &e))?;
         let mut platform = Platform::start(start.data_dir, start.roles).await?;
-        let mut config =
-            Config::new(data_dir::server_key(start.data_dir, platform.ids.as_ref())?);
+        let mut config = Config::new(data_dir::server_key(start.data_dir, platform.ids.as_ref())?);
         config.admin_token = Some(start.admin_token.into());
         config.dev = start.dev;
         let app = App::new(parts(&mut platform, config));
@@ -104,7 +103,7 @@ fn parts(platform: &mut Platform, config: Config) -> Parts {
 }
 
 fn push(app: &App, platform: &Platform) -> Arc<Push> {
-    let verifier = Arc::new(app.clone());
+    let verifier = Arc::new(TenantTokens(app.clone()));
     Push::new(platform.hub.clone(), verifier, platform.clock.clone(), PushSettings::default())
 }
 
@@ -122,5 +121,21 @@ fn busy(address: SocketAddr, error: &std::io::Error) -> Failure {
             .why(error.to_string())
             .mend("ports below 1024 need privileges; choose a higher one with --listen"),
         _ => failure.why(error.to_string()).mend("check the address given with --listen"),
+    }
+}
+
+/// Verifies the tokens of end users with the settings of the tenants that they claim.
+struct TenantTokens(App);
+
+impl VerifyEndUser for TenantTokens {
+    fn verify<'a>(&'a self, token: &'a str) -> Verified<'a> {
+        Box::pin(async move {
+            http::auth::verify_user(&self.0, token).await.map_err(|problem| {
+                match problem.code().status().is_client_error() {
+                    true => Refused::Invalid,
+                    false => Refused::Unavailable,
+                }
+            })
+        })
     }
 }

@@ -11,7 +11,6 @@ mod tests;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::serve::{arm, runtime};
@@ -84,7 +83,10 @@ pub fn run(args: Args, out: &Output) -> Outcome {
         };
         server.stop().await;
         if ended.is_ok() && !args.ephemeral {
-            out.say(&format!("the data stays in {}; incent dev goes on with it", dir.path().display()));
+            out.say(&format!(
+                "the data stays in {}; incent dev goes on with it",
+                dir.path().display()
+            ));
         }
         ended
     })
@@ -93,7 +95,8 @@ pub fn run(args: Args, out: &Output) -> Outcome {
 async fn start(args: &Args, dir: &DataDir, out: &Output) -> Outcome<(Server, Arc<Demo>)> {
     let kept = setup::Kept::read(dir.path())?;
     let admin_token = args.admin_token.clone().filter(|token| !token.is_empty());
-    let admin_token = admin_token.or_else(|| kept.admin_token.clone()).unwrap_or_else(setup::secret);
+    let admin_token =
+        admin_token.or_else(|| kept.admin_token.clone()).unwrap_or_else(setup::secret);
     let begin = |listen| Start {
         listen,
         data_dir: dir.path(),
@@ -115,7 +118,8 @@ async fn start(args: &Args, dir: &DataDir, out: &Output) -> Outcome<(Server, Arc
     };
     let url = server.url.clone();
     let path = dir.path().to_owned();
-    let set_up = tokio::task::spawn_blocking(move || setup::set_up(&path, &url, &admin_token, kept));
+    let set_up =
+        tokio::task::spawn_blocking(move || setup::set_up(&path, &url, &admin_token, kept));
     let demo = set_up
         .await
         .map_err(|e| Failure::new(Code::Failure, "the set-up broke off").why(e.to_string()))
@@ -148,12 +152,7 @@ async fn finish(
     Ok(())
 }
 
-fn addresses(
-    server: &Server,
-    demo: &Demo,
-    report: &store::report::Report,
-    out: &Output,
-) -> String {
+fn addresses(server: &Server, demo: &Demo, report: &store::report::Report, out: &Output) -> String {
     let user = summary::best_earner(report).unwrap_or("u1");
     let bold = |text: &str| out.ink(Ink::Bold, text);
     let url = &server.url;

@@ -2,13 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use domain::config::TenantMode;
 use domain::event::RecordKind;
 use domain::id::EventId;
 use domain::time::Timestamp;
 use engine::ingest::{EVENTS_MAX, IncomingEvent, Ingested};
-use engine::ports::Clock;
 use store::control::{Change, decisions, tenants};
-use domain::config::TenantMode;
 
 use super::setup::Demo;
 use crate::data_dir;

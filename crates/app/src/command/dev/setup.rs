@@ -92,9 +92,9 @@ pub fn set_up(dir: &Path, url: &str, admin_token: &str, kept: Kept) -> Outcome<D
     let changes = apply(&mut platform, &crate::demo::documents()?, |_| Ok(()))?;
     let changed = changes.iter().filter(|change| change.verb != Verb::Keep).count();
     let tenant = platform.current_tenant().unwrap_or_default().to_owned();
-    let id: TenantId = tenant.parse().map_err(|_| {
-        Failure::new(Code::Failure, "the demo's tenant has no id; this is a bug")
-    })?;
+    let id: TenantId = tenant
+        .parse()
+        .map_err(|_| Failure::new(Code::Failure, "the demo's tenant has no id; this is a bug"))?;
     let connection = Connection { tenant: Some(tenant.clone()), ..connection };
     let client = Client::new(connection.clone());
     let key = match kept.key.filter(|key| works(&connection, key)) {

@@ -35,11 +35,9 @@ fn head(report: &Report, replayed: &Replayed, out: &Output) -> String {
         format!(", {} to {}", day(&first), day(&last))
     });
     let speed = match rate(replayed) {
-        Some(rate) => format!(
-            ", decided in {:.1} s: {} a second",
-            replayed.took.as_secs_f64(),
-            grouped(rate)
-        ),
+        Some(rate) => {
+            format!(", decided in {:.1} s: {} a second", replayed.took.as_secs_f64(), grouped(rate))
+        }
         None => ", decided by an earlier start".to_owned(),
     };
     format!(
@@ -162,7 +160,8 @@ fn amounts(amounts: &Amounts) -> String {
 /// A decimal with groups of three in its whole part.
 fn decimal(amount: Decimal) -> String {
     let text = amount.normalize().to_string();
-    let (whole, fraction) = text.split_once('.').map_or((text.as_str(), None), |(w, f)| (w, Some(f)));
+    let (whole, fraction) =
+        text.split_once('.').map_or((text.as_str(), None), |(w, f)| (w, Some(f)));
     let whole = whole.parse().map_or_else(|_| whole.to_owned(), grouped);
     match fraction {
         Some(fraction) => format!("{whole}.{fraction:0<2}"),
@@ -187,9 +186,7 @@ pub fn document(report: &Report, replayed: &Replayed) -> Value {
             "amounts": campaign.amounts, "reasons": reasons,
         })
     };
-    let of_earner = |earner: &Earner| {
-        json!({"userId": earner.user, "grants": earner.grants, "amounts": earner.amounts})
-    };
+    let of_earner = |earner: &Earner| json!({"userId": earner.user, "grants": earner.grants, "amounts": earner.amounts});
     json!({
         "events": report.events,
         "accepted": replayed.accepted,
