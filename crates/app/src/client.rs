@@ -45,8 +45,6 @@ pub struct Reply {
     pub status: u16,
     /// `Retry-After`, when the server sent one in seconds.
     pub retry_after: Option<Duration>,
-    /// `ETag`.
-    pub etag: Option<String>,
     /// The body; null when there was none.
     pub body: Value,
 }
@@ -173,7 +171,6 @@ impl Client {
         };
         let retry_after =
             header("retry-after").and_then(|v| v.parse().ok()).map(Duration::from_secs);
-        let etag = header("etag");
         let text = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string();
         let text = text.map_err(|e| self.unreachable(&e))?;
         let body = if text.trim().is_empty() {
@@ -188,7 +185,7 @@ impl Client {
                 .mend("check --url: it must be the root of the platform, as http://127.0.0.1:8080")
             })?
         };
-        Ok(Reply { status, retry_after, etag, body })
+        Ok(Reply { status, retry_after, body })
     }
 
     fn wrong_url(&self, why: &str) -> Failure {

@@ -7,7 +7,6 @@ use clap::ValueEnum;
 use serde_json::Value;
 
 use crate::failure::{Code, Failure, Outcome};
-use crate::table::{self, Column};
 
 /// How data is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -80,10 +79,6 @@ impl Output {
     pub fn may_draw(&self) -> bool {
         self.err_is_terminal && !self.quiet
     }
-    /// Whether the talk is off.
-    pub fn is_quiet(&self) -> bool {
-        self.quiet
-    }
     /// Whether logs and talk may be coloured.
     pub fn may_color_talk(&self) -> bool {
         self.color_err
@@ -140,14 +135,6 @@ impl Output {
             Format::Table => self.data(&human(self)),
             Format::Json => self.data(&format!("{value:#}")),
             Format::Jsonl => self.data(&value.to_string()),
-        }
-    }
-    /// Writes a list of like documents.
-    pub fn list(&self, rows: &[Value], columns: &[Column]) -> Outcome {
-        match self.format() {
-            Format::Table => self.data(&table::render(self, rows, columns)),
-            Format::Json => self.data(&format!("{:#}", Value::Array(rows.to_vec()))),
-            Format::Jsonl => rows.iter().try_for_each(|row| self.data(&row.to_string())),
         }
     }
 }

@@ -168,16 +168,6 @@ impl Platform {
         })
     }
 
-    /// Waits until everything up to an offset (exclusive) is decided. Errors: the calculator ended.
-    pub async fn decided_up_to(&self, offset: i64) -> Outcome {
-        let mut decided = self.decided.clone();
-        let reached = decided.wait_for(|p| p.is_some_and(|p| p.next_offset >= offset)).await;
-        reached.map(drop).map_err(|_| {
-            Failure::new(Code::Failure, "the calculator has ended")
-                .why(self.calculator_health().err().unwrap_or_default())
-        })
-    }
-
     /// Stops worker, relay and store, in this order: each finishes what it has in hand.
     pub async fn stop(self) {
         if let Some(calculator) = self.calculator {

@@ -52,8 +52,17 @@ impl Progress {
 
     /// So many more are done.
     pub fn add(&self, more: u64) {
+        self.change(|done| done + more);
+    }
+
+    /// So many are done.
+    pub fn set(&self, done: u64) {
+        self.change(|_| done);
+    }
+
+    fn change(&self, change: impl FnOnce(u64) -> u64) {
         let Ok(mut line) = self.line.lock() else { return };
-        line.done += more;
+        line.done = change(line.done);
         if let Some(bar) = &self.bar {
             bar.set_position(line.done);
         } else if line.last.elapsed() >= LINE_EVERY {

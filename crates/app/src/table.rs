@@ -1,49 +1,5 @@
 //! Aligned columns for people.
 
-use serde_json::Value;
-
-use crate::output::{Ink, Output};
-
-/// A column: its heading and the JSON Pointer of its cell in each row.
-#[derive(Clone, Copy, Debug)]
-pub struct Column {
-    heading: &'static str,
-    pointer: &'static str,
-    right: bool,
-}
-
-impl Column {
-    /// A column of text.
-    pub const fn text(heading: &'static str, pointer: &'static str) -> Self {
-        Self { heading, pointer, right: false }
-    }
-    /// A column of numbers, aligned to the right.
-    pub const fn number(heading: &'static str, pointer: &'static str) -> Self {
-        Self { heading, pointer, right: true }
-    }
-}
-
-/// Renders rows under their headings; an empty list says so.
-pub fn render(out: &Output, rows: &[Value], columns: &[Column]) -> String {
-    if rows.is_empty() {
-        return out.ink(Ink::Dim, "(none)");
-    }
-    let cells: Vec<Vec<String>> = rows
-        .iter()
-        .map(|row| columns.iter().map(|c| cell(row.pointer(c.pointer))).collect())
-        .collect();
-    let headings = columns.iter().map(|c| c.heading.to_owned()).collect();
-    let right: Vec<bool> = columns.iter().map(|c| c.right).collect();
-    let mut lines = align(std::iter::once(headings).chain(cells), &right).into_iter();
-    let head = lines.next().unwrap_or_default();
-    let mut text = out.ink(Ink::Bold, &head);
-    for line in lines {
-        text.push('\n');
-        text.push_str(&line);
-    }
-    text
-}
-
 /// Pads cells to the width of their columns, two spaces apart.
 pub fn align(rows: impl IntoIterator<Item = Vec<String>>, right: &[bool]) -> Vec<String> {
     let rows: Vec<Vec<String>> = rows.into_iter().collect();
@@ -69,14 +25,6 @@ fn line(row: &[String], widths: &[usize], right: &[bool]) -> String {
     }
     text.truncate(text.trim_end().len());
     text
-}
-
-fn cell(value: Option<&Value>) -> String {
-    match value {
-        None | Some(Value::Null) => "–".to_owned(),
-        Some(Value::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
-    }
 }
 
 /// A whole number with thin groups of three: `69,659`.

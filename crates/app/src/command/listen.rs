@@ -318,7 +318,6 @@ fn refused(
     let reply = crate::client::Reply {
         status: response.status().as_u16(),
         retry_after: None,
-        etag: None,
         body: serde_json::from_slice(body).unwrap_or_default(),
     };
     let mut failure = reply.problem();

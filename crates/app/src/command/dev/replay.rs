@@ -26,8 +26,6 @@ pub const LAST_EVENT: &str = "cdnow-69652";
 /// What became of the replay.
 #[derive(Clone, Copy, Debug)]
 pub struct Replayed {
-    /// Purchases in all.
-    pub purchases: u64,
     /// Taken now; the others were there from an earlier start.
     pub accepted: u64,
     /// How long it took until the last one was decided.
@@ -41,12 +39,15 @@ pub async fn replay(server: &Server, demo: &Demo, out: &Output) -> Outcome<Repla
     let purchases = items.len() as u64;
     if is_over(platform, demo).await? {
         out.say("the purchases are decided already, from an earlier start; none is granted twice");
-        return Ok(Replayed { purchases, accepted: 0, took: Duration::ZERO });
+        return Ok(Replayed { accepted: 0, took: Duration::ZERO });
     }
     set_mode(platform, demo, TenantMode::Replay).await?;
     let progress = Progress::start(out, "replaying", "purchases", Some(purchases));
     let started = Instant::now();
-    let (mut accepted, mut end) = (0, 0);
+    let (mut accepted, mut first, mut end) = (0, None, 0);
+    let decided_of = |position: i64, first: Option<i64>| {
+        u64::try_from(position - first.unwrap_or(position)).unwrap_or(0).min(purchases)
+    };
     let mut decided = platform.decided.clone();
     let mut items = items.into_iter();
     loop {
@@ -54,39 +55,60 @@ pub async fn replay(server: &Server, demo: &Demo, out: &Output) -> Outcome<Repla
         if batch.is_empty() {
             break;
         }
-        let size = batch.len();
-        let results = platform.ingest.accept(demo.tenant, RecordKind::Replay, batch).await;
-        let results = results.map_err(|e| {
-            Failure::new(Code::Failure, "the purchases cannot be stored").why(e.to_string())
-        })?;
-        for result in &results {
-            match result {
-                Ingested::Accepted { offset } => {
-                    accepted += 1;
-                    end = end.max(offset + 1);
-                }
-                Ingested::Duplicate { offset } => end = end.max(offset + 1),
-                Ingested::Rejected(why) => {
-                    return Err(Failure::new(Code::Failure, "a purchase was refused")
-                        .why(why.to_string())
-                        .mend("the directory holds other data; use --data-dir, or --reset"));
-                }
-            }
+        for offset in offer(platform, demo, batch, &mut accepted).await? {
+            first = first.or(Some(offset));
+            end = end.max(offset + 1);
         }
-        progress.add(size as u64);
+        let position = decided.borrow_and_update().map_or(0, |p| p.next_offset);
+        progress.set(decided_of(position, first));
     }
-    let reached = decided.wait_for(|p| p.is_some_and(|p| p.next_offset >= end)).await.is_ok();
+    loop {
+        let position = decided.borrow_and_update().map_or(0, |p| p.next_offset);
+        progress.set(decided_of(position, first));
+        if position >= end {
+            break;
+        }
+        if decided.changed().await.is_err() {
+            return Err(Failure::new(Code::Failure, "the calculator has ended")
+                .why(platform.calculator_health().err().unwrap_or_default()));
+        }
+    }
     let took = started.elapsed();
     progress.finish();
-    if !reached {
-        return Err(Failure::new(Code::Failure, "the calculator has ended")
-            .why(platform.calculator_health().err().unwrap_or_default()));
-    }
     set_mode(platform, demo, TenantMode::Live).await?;
     if accepted < purchases {
         out.say("went on where the earlier start was interrupted; nothing is granted twice");
     }
-    Ok(Replayed { purchases, accepted, took })
+    Ok(Replayed { accepted, took })
+}
+
+/// Offers a batch to the log; gives where its events are.
+async fn offer(
+    platform: &Platform,
+    demo: &Demo,
+    batch: Vec<IncomingEvent>,
+    accepted: &mut u64,
+) -> Outcome<Vec<i64>> {
+    let results = platform.ingest.accept(demo.tenant, RecordKind::Replay, batch).await;
+    let results = results.map_err(|e| {
+        Failure::new(Code::Failure, "the purchases cannot be stored").why(e.to_string())
+    })?;
+    let mut offsets = Vec::with_capacity(results.len());
+    for result in results {
+        match result {
+            Ingested::Accepted { offset } => {
+                *accepted += 1;
+                offsets.push(offset);
+            }
+            Ingested::Duplicate { offset } => offsets.push(offset),
+            Ingested::Rejected(why) => {
+                return Err(Failure::new(Code::Failure, "a purchase was refused")
+                    .why(why.to_string())
+                    .mend("the directory holds other data; use --data-dir, or --reset"));
+            }
+        }
+    }
+    Ok(offsets)
 }
 
 /// The purchases by time; those of one day in the order of the file.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::client::{As, Client};
 use crate::clock::{SystemIds, hex};
-use crate::command::apply::{Platform, Verb, apply};
+use crate::command::apply::{Platform, apply};
 use crate::config::connection::{Connection, ENV_FILE, read_env_file};
 use crate::data_dir::write_secret;
 use crate::failure::{Code, Failure, Outcome};
@@ -70,8 +70,6 @@ pub struct Demo {
     pub admin_token: String,
     /// Where all of this stands for shells and commands.
     pub env_file: PathBuf,
-    /// How many documents were new or changed.
-    pub changed: usize,
 }
 
 /// A new secret.
@@ -89,8 +87,7 @@ pub fn set_up(dir: &Path, url: &str, admin_token: &str, kept: Kept) -> Outcome<D
         push_secret: None,
     };
     let mut platform = Platform::new(Client::new(connection.clone()), false);
-    let changes = apply(&mut platform, &crate::demo::documents()?, |_| Ok(()))?;
-    let changed = changes.iter().filter(|change| change.verb != Verb::Keep).count();
+    apply(&mut platform, &crate::demo::documents()?, |_| Ok(()))?;
     let tenant = platform.current_tenant().unwrap_or_default().to_owned();
     let id: TenantId = tenant
         .parse()
@@ -115,7 +112,7 @@ pub fn set_up(dir: &Path, url: &str, admin_token: &str, kept: Kept) -> Outcome<D
          INCENT_PUSH_SECRET={push_secret}\n"
     );
     write_secret(&env_file, text.as_bytes())?;
-    Ok(Demo { tenant: id, key, admin_token: admin_token.to_owned(), env_file, changed })
+    Ok(Demo { tenant: id, key, admin_token: admin_token.to_owned(), env_file })
 }
 
 fn works(connection: &Connection, key: &str) -> bool {

@@ -98,6 +98,10 @@ fn refusals(report: &Report, out: &Output) -> String {
     let mut by_reason: BTreeMap<Reason, Vec<(u64, &str)>> = BTreeMap::new();
     for campaign in &report.campaigns {
         for (reason, count) in &campaign.others {
+            // A step forward is no refusal.
+            if *reason == Reason::Progress {
+                continue;
+            }
             by_reason.entry(*reason).or_default().push((*count, &campaign.name));
         }
     }
