@@ -8,3 +8,5 @@ pub mod event;
 pub mod inbox;
 pub mod incentive;
 pub mod random;
+pub mod reference;
+pub mod world;

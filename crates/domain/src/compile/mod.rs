@@ -13,7 +13,7 @@ use crate::expr::Fields;
 use crate::id::{ActionCode, CampaignId, CohortId, TenantId};
 use crate::limit::{LimitSpec, TENANT_LIMIT_KEY};
 use crate::rule::{ActionPattern, CampaignType, Rule};
-use crate::shape::{Faults, ReadError};
+use crate::shape::Faults;
 use crate::time::Zone;
 
 pub(crate) use campaign::{
@@ -162,8 +162,7 @@ fn compile_one(
     source: &CampaignSource,
     fields: &mut Fields,
 ) -> Result<Campaign, String> {
-    let document = crate::shape::parse(source.rule_json.as_bytes())
-        .map_err(|e| ReadError::from(e).to_string())?;
+    let document = crate::shape::parse(source.rule_json.as_bytes()).map_err(|e| e.to_string())?;
     let rule = Rule::read(&document, source.kind).map_err(|e| e.to_string())?;
     campaign::Compiler::new(fields).campaign(tenant, source, &rule).map_err(|e| e.to_string())
 }

@@ -12,7 +12,7 @@ use super::batch::WorkingMeter;
 use super::meeting::Meeting;
 use super::{Changes, Reason, Refusal};
 use crate::compile::{BudgetSpec, Campaign};
-use crate::id::{Cause, IncentiveId, TenantId, UserId, incentive_id};
+use crate::id::{Cause, EventId, IncentiveId, TenantId, UserId, incentive_id};
 use crate::incentive::Incentive;
 use crate::limit::{BudgetUse, LimitUse, Use, WINDOW_DAYS_MAX, Window};
 use crate::rule::{CouponCode, Reward};
@@ -44,6 +44,14 @@ pub(crate) struct Grant<'c> {
     pub amount: Decimal,
 }
 
+/// What a reward is for, and the event that the incentive names.
+#[derive(Clone, Copy)]
+pub(crate) struct Earned<'e> {
+    pub cause: Cause<'e>,
+    /// The event that earned it; for a quest the one that completed it, however late it is paid.
+    pub event_id: &'e EventId,
+}
+
 /// What was granted.
 pub(crate) struct Paid {
     pub count: u32,
@@ -58,14 +66,14 @@ impl Meeting<'_> {
     pub fn pay(
         &mut self,
         campaign: &Campaign,
-        cause: Cause<'_>,
+        earned: Earned<'_>,
         grants: &mut [Grant<'_>],
     ) -> Result<Paid, Refusal> {
         let budgets = self.fit_budgets(campaign, grants)?;
         let limits = self.fit_limits(grants.len() as u64)?;
         let mut first = None;
         for (i, (grant, budgets)) in (0_u64..).zip(grants.iter().zip(budgets)) {
-            let id = self.write(campaign, cause, grant, (limits.plus(i + 1), budgets));
+            let id = self.write(campaign, earned, grant, (limits.plus(i + 1), budgets));
             first = first.or(Some(id));
         }
         Ok(Paid { count: grants.len() as u32, first })
@@ -144,13 +152,14 @@ impl Meeting<'_> {
     fn write(
         &mut self,
         campaign: &Campaign,
-        cause: Cause<'_>,
+        earned: Earned<'_>,
         grant: &Grant<'_>,
         uses: (LimitUse, Vec<BudgetUse>),
     ) -> IncentiveId {
         let record = self.event.record;
         let (tenant, user) = (self.rules.tenant(), self.event.user);
-        let id = incentive_id(record.append_time, tenant, campaign.id, user, cause, grant.index);
+        let id =
+            incentive_id(record.append_time, tenant, campaign.id, user, earned.cause, grant.index);
         self.take_budgets(campaign, grant);
         let day = uses.0.day;
         let meter = self.ledger.usage.entry(self.rules.limit_key.clone()).or_default();
@@ -166,7 +175,7 @@ impl Meeting<'_> {
             user_ref: record.event.user_id.clone(),
             campaign: campaign.id,
             campaign_version: campaign.version,
-            event_id: record.event.event_id.clone(),
+            event_id: earned.event_id.clone(),
             kind: grant.reward.kind,
             currency: grant.reward.currency().to_owned(),
             amount: grant.amount,

@@ -2,11 +2,11 @@
 
 use rust_decimal::Decimal;
 
-use super::caps::Grant;
+use super::caps::{Earned, Grant};
 use super::meeting::Meeting;
 use super::simple::work_out;
 use super::{Found, Reason, Refusal};
-use crate::compile::{Campaign, Goal, Kind, Quest, Step};
+use crate::compile::{Campaign, Goal, Quest, Step};
 use crate::id::{Cause, IncentiveId};
 use crate::incentive::Completion;
 use crate::rule::{OnLimit, Order, QuestWindow};
@@ -168,9 +168,10 @@ fn complete_cycle(
 ) -> Found {
     meeting.note_repeat(campaign);
     let worked_out: Vec<(u32, Decimal)> = grants.iter().map(|g| (g.index, g.amount)).collect();
-    let paid = meeting.pay(campaign, Cause::Cycle(cycle), grants);
     let event = &meeting.event.record.event;
     let (event_id, event_ts) = (event.event_id.clone(), event.event_ts);
+    let earned = Earned { cause: Cause::Cycle(cycle), event_id: &event_id };
+    let paid = meeting.pay(campaign, earned, grants);
     let state = meeting.own_state_mut(campaign).quest.get_or_insert_with(QuestState::default);
     let mut unpaid = std::mem::take(&mut state.unpaid);
     if paid.is_err() && quest.on_limit == OnLimit::Retry && unpaid.len() < UNPAID_CYCLES_MAX {
@@ -189,32 +190,22 @@ fn complete_cycle(
     }
 }
 
-/// Pays what a limit refused before, if there is room now.
+/// Pays what a limit refused before, in its order, up to the first for which there is no room.
 pub(crate) fn pay_unpaid(campaign: &Campaign, meeting: &mut Meeting<'_>) -> Option<Found> {
     let waiting = meeting.own_state(campaign)?.quest.as_ref()?.unpaid.clone();
-    let Kind::Quest(_) = &campaign.kind else { return None };
-    let mut grants_count = 0;
-    let mut left = Vec::new();
-    for unpaid in waiting {
-        match pay_one(campaign, &unpaid, meeting) {
-            Some((count, _)) if left.is_empty() => grants_count += count,
-            _ => left.push(unpaid),
-        }
+    let mut paid = 0;
+    let mut grants = 0;
+    for unpaid in &waiting {
+        let Some(count) = pay_one(campaign, unpaid, meeting) else { break };
+        paid += 1;
+        grants += count;
     }
     let quest = meeting.state.campaigns.get_mut(&campaign.id)?.quest.as_mut()?;
-    quest.unpaid = left;
-    (grants_count > 0).then_some(Found {
-        reason: Reason::Granted,
-        numbers: None,
-        grants: grants_count,
-    })
+    quest.unpaid.drain(..paid);
+    (grants > 0).then_some(Found { reason: Reason::Granted, numbers: None, grants })
 }
 
-fn pay_one(
-    campaign: &Campaign,
-    unpaid: &Unpaid,
-    meeting: &mut Meeting<'_>,
-) -> Option<(u32, Option<IncentiveId>)> {
+fn pay_one(campaign: &Campaign, unpaid: &Unpaid, meeting: &mut Meeting<'_>) -> Option<u32> {
     let offer = campaign.offers.first()?;
     let grants = unpaid.rewards.iter().map(|(index, amount)| {
         let spec = offer.rewards.get(*index as usize)?;
@@ -222,9 +213,10 @@ fn pay_one(
     });
     // A reward that the campaign no longer has cannot be paid.
     let mut grants = grants.collect::<Option<Vec<_>>>()?;
-    let paid = meeting.pay(campaign, Cause::Cycle(unpaid.cycle), &mut grants).ok()?;
+    let earned = Earned { cause: Cause::Cycle(unpaid.cycle), event_id: &unpaid.event_id };
+    let paid = meeting.pay(campaign, earned, &mut grants).ok()?;
     complete(campaign, meeting, (None, unpaid.cycle), (paid.first, None));
-    Some((paid.count, paid.first))
+    Some(paid.count)
 }
 
 /// Notes a completed step or quest.

@@ -1,6 +1,6 @@
 //! A SIMPLE campaign: one event earns the rewards.
 
-use super::caps::{Grant, MarkWrite};
+use super::caps::{Earned, Grant, MarkWrite};
 use super::meeting::Meeting;
 use super::{Found, Reason, Refusal};
 use crate::compile::{AmountExpr, Campaign, Offer, RewardSpec, Simple};
@@ -28,7 +28,9 @@ pub(crate) fn consider(
     meeting.room_for(campaign)?;
     let mut grants = work_out(campaign, meeting)?;
     let event = meeting.event;
-    let paid = meeting.pay(campaign, Cause::Event(&event.record.event.event_id), &mut grants)?;
+    let event_id = &event.record.event.event_id;
+    let earned = Earned { cause: Cause::Event(event_id), event_id };
+    let paid = meeting.pay(campaign, earned, &mut grants)?;
     if let Some(key) = mark {
         let at = event.record.append_time;
         meeting.ledger.mark(MarkWrite { user: event.user, key, campaign: campaign.id, at });

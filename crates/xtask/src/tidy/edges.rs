@@ -34,7 +34,7 @@ const LIBRARIES: &[Library] = &[
     ("axum", &["http"], NONE),
     ("base64", &["http"], NONE),
     ("bytes", &["engine", "http"], NONE),
-    ("cel", &["domain"], &["testkit"]),
+    ("cel", &["domain", "testkit"], NONE),
     ("clap", &["app"], NONE),
     ("clap_complete", &["app"], NONE),
     ("csv", &["app"], NONE),

@@ -1,0 +1,104 @@
+//! A store in memory that keeps nothing but what a batch wrote and gives nothing but what a batch
+//! asked for. User states go through their stored form.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::decide::{Changes, Loaded, Needs, StoredUser};
+use domain::id::{CohortId, TenantId, UserId};
+use domain::limit::Meter;
+use domain::state::UserState;
+use domain::time::Day;
+use rust_decimal::Decimal;
+
+#[derive(Default)]
+struct Row {
+    version: i64,
+    state: String,
+    attributes: Option<String>,
+}
+
+/// What was written.
+#[derive(Default)]
+pub struct Shelf {
+    users: BTreeMap<UserId, Row>,
+    marks: BTreeSet<(UserId, [u8; 16])>,
+    usage: BTreeMap<(TenantId, String, Option<Day>), Decimal>,
+}
+
+impl Shelf {
+    /// Answers what a batch needs.
+    pub fn load(&self, needs: &Needs, members: &BTreeMap<CohortId, BTreeSet<UserId>>) -> Loaded {
+        let user = |id: &UserId| {
+            let asked = needs.cohorts.iter().map(|(cohort, _)| *cohort);
+            let joined = asked.filter(|cohort| members.get(cohort).is_some_and(|m| m.contains(id)));
+            let row = self.users.get(id);
+            StoredUser {
+                version: row.map_or(0, |row| row.version),
+                state: row.map(|row| state(&row.state)).unwrap_or_default(),
+                attributes: row.and_then(|row| row.attributes.clone()).filter(|_| needs.attributes),
+                cohorts: joined.collect(),
+            }
+        };
+        Loaded {
+            users: needs.users.iter().map(|id| (*id, user(id))).collect(),
+            marks: needs.marks.intersection(&self.marks).copied().collect(),
+            usage: needs.usage.iter().filter_map(|(key, from)| self.meter(key, *from)).collect(),
+            config_versions: BTreeMap::new(),
+        }
+    }
+
+    fn meter(
+        &self,
+        key: &(TenantId, String),
+        from: Day,
+    ) -> Option<((TenantId, String), Meter<Decimal>)> {
+        let own =
+            self.usage.iter().filter(|((tenant, name, _), _)| (tenant, name) == (&key.0, &key.1));
+        let mut meter = Meter::default();
+        let mut found = false;
+        for ((.., bucket), used) in own {
+            found = true;
+            match bucket {
+                None => meter.ever = *used,
+                Some(day) if *day >= from => meter.days.push((*day, *used)),
+                Some(_) => {}
+            }
+        }
+        found.then(|| (key.clone(), meter))
+    }
+
+    /// Writes a batch.
+    pub fn write(&mut self, changes: &Changes) {
+        for changed in &changes.users {
+            let row = self.users.entry(changed.user).or_default();
+            assert_eq!(row.version, changed.expected_version, "version of {:?}", changed.user_ref);
+            row.version += 1;
+            row.state = serde_json::to_string(&changed.state).unwrap();
+            assert_eq!(state(&row.state), changed.state, "a state survives its stored form");
+            if changed.attributes.is_some() {
+                row.attributes.clone_from(&changed.attributes);
+            }
+        }
+        for write in &changes.usage {
+            self.usage.insert((write.tenant, write.key.clone(), write.bucket), write.used);
+        }
+        for mark in &changes.marks {
+            assert!(self.marks.insert((mark.user, mark.key)), "a mark is set once");
+        }
+    }
+
+    /// Use by key and bucket.
+    pub fn usage(&self) -> BTreeMap<(String, Option<Day>), Decimal> {
+        let rows = self.usage.iter();
+        rows.map(|((_, key, bucket), used)| ((key.clone(), *bucket), *used)).collect()
+    }
+
+    /// All user states.
+    pub fn states(&self) -> impl Iterator<Item = (UserId, UserState)> + '_ {
+        self.users.iter().map(|(user, row)| (*user, state(&row.state)))
+    }
+}
+
+fn state(text: &str) -> UserState {
+    serde_json::from_str(text).unwrap()
+}
