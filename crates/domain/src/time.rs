@@ -233,13 +233,16 @@ impl FromStr for Length {
     type Err = &'static str;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         const HELP: &str = "is not a duration from PT1S to P3650D; write it as PT3H or P7D";
-        let span: jiff::Span = text.parse().map_err(|_| HELP)?;
+        // The library also reads "3 hours"; one form is enough.
+        let span: jiff::Span =
+            text.starts_with('P').then(|| text.parse().ok()).flatten().ok_or(HELP)?;
         if span.get_months() != 0 || span.get_years() != 0 {
             return Err("has months or years, whose length varies; use days or a calendar window");
         }
         let length =
             span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| HELP)?;
-        Self::from_seconds(length.as_secs()).ok_or(HELP)
+        let whole = length.subsec_nanos() == 0;
+        Self::from_seconds(length.as_secs()).filter(|_| whole).ok_or(HELP)
     }
 }
 impl fmt::Display for Length {

@@ -14,7 +14,7 @@ mod quest;
 mod simple;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use rust_decimal::Decimal;
 

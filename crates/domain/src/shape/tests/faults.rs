@@ -59,7 +59,11 @@ const FIELDS: &[(&str, &str, &str)] = &[
         r#"NOT_IN_SET "CEST+1" is not an IANA time zone (write it as Europe/Paris)"#,
     ),
     ("cooldown", r#""PT3H""#, ""),
-    ("cooldown", r#""3h""#, ""),
+    (
+        "cooldown",
+        r#""3h""#,
+        r#"SYNTAX "3h" is not a duration from PT1S to P3650D (write it as PT3H or P7D)"#,
+    ),
     (
         "cooldown",
         r#""soon""#,
