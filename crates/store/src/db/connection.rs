@@ -22,8 +22,19 @@ pub(super) enum Purpose {
     Checkpoint,
 }
 
-/// Opens a connection. The writer's comes first: it makes the file and switches it to WAL.
+/// Opens a connection. The writer's comes first: it makes the file and switches it to WAL. Errors
+/// name the file.
 pub(super) fn open(path: &Path, options: &DbOptions, purpose: Purpose) -> Result<Connection> {
+    try_open(path, options, purpose).map_err(|error| match error {
+        StoreError::Damaged { detail } => {
+            StoreError::Damaged { detail: format!("{}: {detail}", path.display()) }
+        }
+        StoreError::Sql { detail } => StoreError::io("open", path, std::io::Error::other(detail)),
+        other => other,
+    })
+}
+
+fn try_open(path: &Path, options: &DbOptions, purpose: Purpose) -> Result<Connection> {
     let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     if purpose == Purpose::Write {
         flags |= OpenFlags::SQLITE_OPEN_CREATE;

@@ -247,7 +247,21 @@ fn a_file_that_is_no_database_is_refused() {
     std::fs::write(&path, "tenant,amount\n".repeat(1000)).expect("writes");
     let error = SqliteDb::open(&path, &DbOptions::default()).err().expect("refused");
     assert!(matches!(error, StoreError::Damaged { .. }), "{error:?}");
+    assert!(error.to_string().contains(&path.display().to_string()), "{error}");
     assert_eq!(std::fs::read(&path).expect("reads").len(), 14_000, "it is left as it was");
+}
+
+#[test]
+fn what_cannot_be_opened_is_named() {
+    let dir = TempDir::new();
+    let folder = dir.path().join("incent.db");
+    std::fs::create_dir(&folder).expect("makes");
+    for path in [folder, dir.path().join("missing/incent.db")] {
+        let error = SqliteDb::open(&path, &DbOptions::default()).err().expect("refused");
+        let parent = path.parent().expect("a parent").display().to_string();
+        assert!(matches!(error, StoreError::Io { .. }), "{error:?}");
+        assert!(error.to_string().contains(&parent), "{error}");
+    }
 }
 
 #[test]
