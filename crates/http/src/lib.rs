@@ -21,5 +21,5 @@ mod serve;
 pub use app::{App, Config, Parts, Probe, Rate};
 pub use metrics::Metrics;
 pub use openapi::{Operation, openapi};
-pub use router::{router, router_of};
+pub use router::{router, router_of, router_with};
 pub use serve::serve;

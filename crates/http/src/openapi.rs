@@ -134,9 +134,10 @@ impl Operation {
         for (status, codes) in by_status {
             let lines: Vec<String> =
                 codes.iter().map(|code| format!("`{}`: {}", code.as_str(), code.title())).collect();
+            // A reference may have a description of its own (OpenAPI 3.1): the codes of this operation.
             let answer = json!({
+                "$ref": "#/components/responses/Problem",
                 "description": lines.join("\n\n"),
-                "content": { MEDIA_TYPE: { "schema": { "$ref": "#/components/schemas/Problem" } } },
             });
             self.responses.insert(status.to_string(), answer);
         }
@@ -187,6 +188,12 @@ pub fn openapi() -> Value {
         "paths": paths,
         "components": {
             "schemas": defs.into_definitions(),
+            "responses": {
+                "Problem": {
+                    "description": "What went wrong",
+                    "content": { MEDIA_TYPE: { "schema": { "$ref": "#/components/schemas/Problem" } } },
+                },
+            },
             "securitySchemes": schemes(),
         },
     })

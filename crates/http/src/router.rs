@@ -14,17 +14,27 @@ use crate::routes;
 
 /// The whole API as an axum router.
 pub fn router(app: App) -> Router {
-    router_of(app, routes::table())
+    router_with(app, Router::new())
+}
+
+/// The whole API and further routes, such as those of push. These check their callers themselves;
+/// like all others their requests get an id, are counted, and survive a panic.
+pub fn router_with(app: App, further: Router) -> Router {
+    assemble(app, routes::table(), further)
 }
 
 /// The router of another table, for tests.
 pub fn router_of(app: App, table: Vec<Route>) -> Router {
+    assemble(app, table, Router::new())
+}
+
+fn assemble(app: App, table: Vec<Route>, further: Router) -> Router {
     let verbs = Arc::new(Verbs::of(&table));
     let mut by_path: BTreeMap<String, Vec<Arc<Route>>> = BTreeMap::new();
     for route in table {
         by_path.entry(route.internal_path()).or_default().push(Arc::new(route));
     }
-    let mut routes = Router::new().fallback(dispatch::no_route);
+    let mut routes = further.fallback(dispatch::no_route);
     for (path, operations) in by_path {
         routes = routes.route(&path, methods(&app, operations));
     }

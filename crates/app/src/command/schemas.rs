@@ -31,6 +31,7 @@ pub fn run(args: Args, out: &Output) -> Outcome {
 fn documents() -> Vec<(&'static str, Value)> {
     vec![
         ("config.schema.json", schema::document::<ServerFile>("config")),
+        ("openapi.json", http::openapi()),
         ("import-mapping.schema.json", schema::document::<MappingFile>("import-mapping")),
     ]
 }

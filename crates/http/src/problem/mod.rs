@@ -47,7 +47,10 @@ impl Part {
 
 /// Something that went wrong with a request.
 #[derive(Debug)]
-pub struct Problem {
+pub struct Problem(Box<Facts>);
+
+#[derive(Debug)]
+struct Facts {
     code: Code,
     detail: String,
     faults: Vec<(Part, Fault)>,
@@ -69,7 +72,7 @@ pub struct Origin<'a> {
 impl Problem {
     /// A problem of this kind; `detail` says what happened to this request, as a sentence.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Facts {
             code,
             detail: detail.into(),
             faults: Vec::new(),
@@ -77,7 +80,7 @@ impl Problem {
             retry_after: None,
             allow: None,
             cause: None,
-        }
+        }))
     }
     /// There is no such thing (or it is another tenant's).
     pub fn not_found(what: &str) -> Self {
@@ -106,42 +109,42 @@ impl Problem {
     pub fn internal(cause: impl std::fmt::Display) -> Self {
         let detail = "The request failed on our side. Tell the operator the request id.";
         let mut problem = Self::new(Code::Internal, detail);
-        problem.cause = Some(cause.to_string());
+        problem.0.cause = Some(cause.to_string());
         problem
     }
     /// A part of the platform that cannot be reached or has no room; the cause is logged.
     pub fn unavailable(code: Code, cause: impl std::fmt::Display) -> Self {
         let mut problem = Self::new(code, "Try again in a moment; nothing was changed.");
-        problem.retry_after = Some(1);
-        problem.cause = Some(cause.to_string());
+        problem.0.retry_after = Some(1);
+        problem.0.cause = Some(cause.to_string());
         problem
     }
     /// The same with the faults of a part of the request.
     #[must_use]
     pub fn with_faults(mut self, part: Part, faults: &Faults) -> Self {
-        self.more += faults.more();
-        self.faults.extend(faults.list().iter().map(|fault| (part, fault.clone())));
+        self.0.more += faults.more();
+        self.0.faults.extend(faults.list().iter().map(|fault| (part, fault.clone())));
         self
     }
     /// The same with the time to wait, seconds.
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Self {
-        self.retry_after = Some(seconds);
+        self.0.retry_after = Some(seconds);
         self
     }
     /// The same with the methods that the path has.
     #[must_use]
     pub fn allow(mut self, methods: String) -> Self {
-        self.allow = Some(methods);
+        self.0.allow = Some(methods);
         self
     }
     /// What kind it is.
     pub fn code(&self) -> Code {
-        self.code
+        self.0.code
     }
     /// What happened, as a sentence.
     pub fn detail(&self) -> &str {
-        &self.detail
+        &self.0.detail
     }
 
     /// The document.
@@ -154,42 +157,42 @@ impl Problem {
 
     /// The document without what belongs to the request: for an item of a batch.
     pub fn brief(&self) -> Map<String, Value> {
-        let code = self.code;
+        let code = self.0.code;
         let mut document = Map::new();
         document.insert("type".into(), code.address().into());
         document.insert("title".into(), code.title().into());
         document.insert("status".into(), code.status().as_u16().into());
-        document.insert("detail".into(), self.detail.as_str().into());
+        document.insert("detail".into(), self.0.detail.as_str().into());
         document.insert("code".into(), code.as_str().into());
         document.insert("retryable".into(), code.retryable().into());
-        if !self.faults.is_empty() {
-            let faults = self.faults.iter().map(|(part, fault)| fault_json(*part, fault));
+        if !self.0.faults.is_empty() {
+            let faults = self.0.faults.iter().map(|(part, fault)| fault_json(*part, fault));
             document.insert("errors".into(), faults.collect());
         }
-        if self.more > 0 {
-            document.insert("moreErrors".into(), self.more.into());
+        if self.0.more > 0 {
+            document.insert("moreErrors".into(), self.0.more.into());
         }
         document
     }
 
     /// The answer. A 5xx is logged with its cause.
     pub fn into_response(self, origin: Origin<'_>) -> Response<Body> {
-        if self.code.status().is_server_error() {
-            let cause = self.cause.as_deref().unwrap_or("no cause given");
-            let (request_id, path, code) = (origin.request_id, origin.path, self.code.as_str());
+        if self.0.code.status().is_server_error() {
+            let cause = self.0.cause.as_deref().unwrap_or("no cause given");
+            let (request_id, path, code) = (origin.request_id, origin.path, self.0.code.as_str());
             tracing::error!(request_id, path, code, cause, "a request failed");
         }
         let mut response = Response::new(Body::from(self.document(origin).to_string()));
-        *response.status_mut() = self.code.status();
+        *response.status_mut() = self.0.code.status();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
-        if let Some(seconds) = self.retry_after {
+        if let Some(seconds) = self.0.retry_after {
             headers.insert(RETRY_AFTER, seconds.into());
         }
-        if let Some(Ok(allow)) = self.allow.as_deref().map(HeaderValue::from_str) {
+        if let Some(Ok(allow)) = self.0.allow.as_deref().map(HeaderValue::from_str) {
             headers.insert(ALLOW, allow);
         }
-        if self.code == Code::Unauthenticated {
+        if self.0.code == Code::Unauthenticated {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"incent\""));
         }
         response

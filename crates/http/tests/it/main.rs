@@ -1,6 +1,15 @@
 //! The API and push as their callers see them, over a store in a temporary directory.
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test stops at the first thing that is not as it should be"
+)]
 
+mod cohorts;
+mod conventions;
 mod dispatch;
+mod events;
 mod isolation;
+mod openapi;
 mod push;
 mod support;

@@ -34,7 +34,6 @@ impl Announce for Unheard {
 
 /// A server with everything behind it.
 pub struct Server {
-    pub app: App,
     pub clock: Arc<ManualClock>,
     router: Router,
     stop: CancellationToken,
@@ -87,7 +86,7 @@ impl Server {
             registry: Arc::new(registry),
             config: settings(config),
         });
-        Self { router: router(app.clone()), app, clock, stop, _dir: dir }
+        Self { clock, router: router(app), stop, _dir: dir }
     }
 
     /// Anybody.

@@ -100,12 +100,12 @@ impl From<IngestError> for Problem {
 pub fn wait_wanted(headers: &HeaderMap) -> Option<Duration> {
     let headers = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
     let preferences = headers.flat_map(|value| value.split([',', ';']));
-    let seconds = preferences.filter_map(|preference| {
+    let mut seconds = preferences.filter_map(|preference| {
         let (name, value) = preference.split_once('=')?;
         let wait = name.trim().eq_ignore_ascii_case("wait");
         wait.then(|| value.trim().trim_matches('"').parse::<u64>().ok()).flatten()
     });
-    seconds.last().map(|seconds| Duration::from_secs(seconds.min(WAIT_SECONDS_MAX)))
+    seconds.next_back().map(|seconds| Duration::from_secs(seconds.min(WAIT_SECONDS_MAX)))
 }
 
 /// Waits until the record at an offset is decided. False when it was not in time, or nobody decides.

@@ -18,6 +18,7 @@ pub type Cap = Whole<0, 1_000_000_000_000_000>;
 
 domain::shape! {
     /// Caps on the number of incentives; `null` = no cap.
+    #[derive(Default)]
     pub struct Caps {
         /// Most on one calendar day of the tenant.
         "maxPerDay" max_per_day: Option<Cap>,
@@ -25,12 +26,6 @@ domain::shape! {
         "maxTotal" max_total: Option<Cap>,
         /// The window of `maxTotal`: today and the N−1 calendar days before; `null` = for ever.
         "windowDays" window_days: Option<Whole<1, 366>>,
-    }
-}
-
-impl Default for Caps {
-    fn default() -> Self {
-        Self { max_per_day: None, max_total: None, window_days: None }
     }
 }
 

@@ -124,6 +124,9 @@ pub enum Refusal {
     /// A claim is missing, of the wrong type or does not hold.
     #[error("claim: {0}")]
     Claim(&'static str),
+    /// It held, and its time is over.
+    #[error("expired")]
+    Expired,
 }
 
 /// The tenant that a token says it is of, before anything is verified: it tells whose settings to
@@ -193,7 +196,7 @@ fn times_hold(token: &Token<'_>, now: Timestamp) -> Result<Timestamp, Refusal> {
     let (issued_at, not_before) = (token.time_claim("iat")?, token.time_claim("nbf")?);
     let soon = now.plus_micros(LEEWAY_US);
     if expires_at.plus_micros(LEEWAY_US) <= now {
-        return Err(Refusal::Claim("exp has passed"));
+        return Err(Refusal::Expired);
     }
     if issued_at.is_some_and(|at| at > soon) || not_before.is_some_and(|at| at > soon) {
         return Err(Refusal::Claim("iat or nbf lies in the future"));
