@@ -229,15 +229,18 @@ async fn a_full_disk_in_a_group_is_told_to_all_whose_work_is_gone() {
 fn the_log_is_moved_into_the_file_beside_the_writer() {
     let options = DbOptions { wal_pages: 50, ..DbOptions::default() };
     let t = with_numbers(&options);
-    let mut most = 0;
-    for n in 0..2000 {
+    let (mut most, mut written) = (0, 0);
+    for n in 0..500 {
+        let before = t.db.stats().wal_pages;
         t.db.write_blocking(insert(n)).expect("writes");
-        most = most.max(t.db.stats().wal_pages);
+        let now = t.db.stats().wal_pages;
+        written += now.saturating_sub(before);
+        most = most.max(now);
     }
     let stats = t.db.stats();
-    assert!(stats.checkpoints >= 10, "{stats:?}");
-    assert!(most < 2000, "the log is begun anew, not only copied: {most} pages");
-    assert_eq!(numbers(&t.db).len(), 2000);
+    assert!(stats.checkpoints >= 4, "{stats:?}");
+    assert!(most < written / 2, "it is begun anew, not only copied: {most} of {written} pages");
+    assert_eq!(numbers(&t.db).len(), 500);
 }
 
 #[test]
