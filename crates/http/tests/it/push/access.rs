@@ -117,15 +117,31 @@ async fn the_first_message_must_be_a_token() {
 
 #[tokio::test]
 async fn a_token_that_does_not_come_in_time() {
-    let settings =
-        PushSettings { auth_within: Duration::from_millis(30), unauthenticated: 1, ..quiet() };
-    let world = World::new(settings).await;
+    let world =
+        World::new(PushSettings { auth_within: Duration::from_millis(30), ..quiet() }).await;
+    let (mut client, _) = world.try_connect("/ws", &[]).await.unwrap();
+    assert_eq!(client.closed().await.0, 4004);
+}
+
+#[tokio::test]
+async fn those_without_a_token_are_few() {
+    let world = World::new(PushSettings { unauthenticated: 1, ..quiet() }).await;
     let (mut client, _) = world.try_connect("/ws", &[]).await.unwrap();
     let (status, problem) = world.refused("/ws", &[]).await;
     assert_eq!((status, &problem["retryable"]), (503, &true.into()), "{problem}");
-    assert_eq!(client.closed().await.0, 4004);
-    // Its place is free again.
-    world.try_connect("/ws", &[]).await.unwrap();
+    client.say(r#"{"type":"AUTH","token":"good.u1"}"#).await;
+    world.grant("u1", [1]);
+    // Its place is free as soon as it has shown its token.
+    let (mut next, _) = soon("a free place", async {
+        loop {
+            match world.try_connect("/ws", &[]).await {
+                Ok(taken) => return taken,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        }
+    })
+    .await;
+    next.say(r#"{"type":"AUTH","token":"good.u2"}"#).await;
 }
 
 #[tokio::test]
@@ -138,9 +154,9 @@ async fn a_connection_ends_with_its_token() {
 }
 
 #[tokio::test]
-async fn a_newer_token_prolongs_it() {
+async fn a_newer_token_counts_from_then_on() {
     let world = World::new(quiet()).await;
-    let headers = [("authorization", "Bearer brief.u1.400"), (PROTOCOL, "incent.v1")];
+    let headers = [("authorization", "Bearer brief.u1.60000"), (PROTOCOL, "incent.v1")];
     let (mut client, _) = world.try_connect("/ws", &headers).await.unwrap();
     client.json().await;
     client.say(r#"{"type":"AUTH","token":"brief.u1.3600000"}"#).await;

@@ -169,6 +169,7 @@ pub fn quiet() -> PushSettings {
     PushSettings {
         resume_within: Duration::from_secs(600),
         write_within: Duration::from_secs(600),
+        close_within: Duration::from_millis(200),
         ..PushSettings::default()
     }
 }
