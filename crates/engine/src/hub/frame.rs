@@ -9,6 +9,7 @@ use domain::id::{CampaignId, UserId};
 use domain::incentive::Incentive;
 use domain::time::{SECOND_US, Timestamp};
 use rust_decimal::Decimal;
+use uuid::Uuid;
 
 /// How a client wants to be spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,11 +43,23 @@ impl Frame {
     }
     /// Its text, UTF-8. Written at the first call, shared by the later ones.
     pub fn text(&self, dialect: Dialect) -> Bytes {
-        let (cell, text): (_, fn(&Incentive) -> String) = match dialect {
-            Dialect::Plain => (&self.plain, plain),
-            Dialect::V1 => (&self.v1, v1),
+        let cell = match dialect {
+            Dialect::Plain => &self.plain,
+            Dialect::V1 => &self.v1,
         };
-        cell.get_or_init(|| Bytes::from(text(&self.incentive))).clone()
+        cell.get_or_init(|| Bytes::from(written(&self.incentive, dialect))).clone()
+    }
+    /// The same for who needs it last: when nobody else holds the frame there is nothing to share.
+    pub fn into_text(self: Arc<Self>, dialect: Dialect) -> Bytes {
+        let frame = match Arc::try_unwrap(self) {
+            Ok(frame) => frame,
+            Err(shared) => return shared.text(dialect),
+        };
+        let cell = match dialect {
+            Dialect::Plain => frame.plain,
+            Dialect::V1 => frame.v1,
+        };
+        cell.into_inner().unwrap_or_else(|| Bytes::from(written(&frame.incentive, dialect)))
     }
     /// An upper bound of its length in bytes, known before it is written.
     pub fn weight(&self) -> usize {
@@ -57,40 +70,53 @@ impl Frame {
     }
 }
 
-/// The frame that every client gets: fields and their order are a promise.
-fn plain(incentive: &Incentive) -> String {
-    let whole = incentive.issued_at.micros() / SECOND_US * SECOND_US;
-    let mut text = notification(incentive, Timestamp::from_stored(whole));
-    text.push('}');
-    text
-}
-
-fn v1(incentive: &Incentive) -> String {
-    let mut text = notification(incentive, incentive.issued_at);
+/// Writes a frame. The fields of the plain one and their order are a promise.
+fn written(incentive: &Incentive, dialect: Dialect) -> String {
+    let mut out = String::with_capacity(320);
+    out.push_str(r#"{"type":"INCENTIVE_NOTIFICATION","incentiveId":""#);
+    id(incentive.id.0, &mut out);
+    out.push_str(r#"","campaignId":""#);
+    id(incentive.campaign.0, &mut out);
+    out.push_str(r#"","reward":{"currency":"#);
+    quote(&incentive.currency, &mut out);
+    out.push_str(r#","amount":"#);
+    number(incentive.amount, &mut out);
     // Writing to a String does not fail, here and below.
-    _ = write!(text, r#","seq":{},"eventId":"#, incentive.seq);
-    quote(incentive.event_id.as_str(), &mut text);
-    _ = write!(text, r#","kind":"{}""#, incentive.kind.as_str());
-    if let Some(code) = &incentive.coupon_code {
-        text.push_str(r#","couponCode":"#);
-        quote(code, &mut text);
+    match dialect {
+        Dialect::Plain => {
+            let whole = incentive.issued_at.micros() / SECOND_US * SECOND_US;
+            _ = write!(out, r#"}},"issuedAt":"{}""#, Timestamp::from_stored(whole));
+        }
+        Dialect::V1 => {
+            _ = write!(out, r#"}},"issuedAt":"{}""#, incentive.issued_at);
+            _ = write!(out, r#","seq":{},"eventId":"#, incentive.seq);
+            quote(incentive.event_id.as_str(), &mut out);
+            out.push_str(r#","kind":""#);
+            out.push_str(incentive.kind.as_str());
+            out.push('"');
+            if let Some(code) = &incentive.coupon_code {
+                out.push_str(r#","couponCode":"#);
+                quote(code, &mut out);
+            }
+        }
     }
-    text.push('}');
-    text
+    out.push('}');
+    out
 }
 
-fn notification(incentive: &Incentive, issued_at: Timestamp) -> String {
-    let mut text = String::with_capacity(384);
-    _ = write!(
-        text,
-        r#"{{"type":"INCENTIVE_NOTIFICATION","incentiveId":"{}","campaignId":"{}","#,
-        incentive.id, incentive.campaign
-    );
-    text.push_str(r#""reward":{"currency":"#);
-    quote(&incentive.currency, &mut text);
-    // A decimal's digits are a JSON number; without trailing zeros, as 50 and not 50.00.
-    _ = write!(text, r#","amount":{}}},"issuedAt":"{issued_at}""#, incentive.amount.normalize());
-    text
+/// Writes an id.
+fn id(id: Uuid, out: &mut String) {
+    out.push_str(id.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
+}
+
+/// Writes a JSON number: all digits of the decimal, without trailing zeros, as 50 and not 50.00.
+fn number(amount: Decimal, out: &mut String) {
+    let amount = amount.normalize();
+    _ = match i64::try_from(amount.mantissa()) {
+        // Most amounts are whole and small, which is quick to write.
+        Ok(whole) if amount.scale() == 0 => write!(out, "{whole}"),
+        _ => write!(out, "{amount}"),
+    };
 }
 
 /// Progress of a user in one quest. It has no `seq`.
@@ -129,7 +155,9 @@ impl QuestProgress {
         for (n, step) in self.steps.iter().enumerate() {
             text.push_str(if n == 0 { r#"{"step":"# } else { r#",{"step":"# });
             quote(&step.step, &mut text);
-            _ = write!(text, r#","value":{},"done":{}}}"#, step.value.normalize(), step.is_done);
+            text.push_str(r#","value":"#);
+            number(step.value, &mut text);
+            _ = write!(text, r#","done":{}}}"#, step.is_done);
         }
         text.push_str("]}");
         text

@@ -204,6 +204,19 @@ async fn devices_share_the_written_frame() {
     assert_eq!(texts[0].as_ptr(), texts[1].as_ptr());
 }
 
+#[test]
+fn the_last_holder_gets_the_same_text() {
+    for dialect in [Dialect::Plain, Dialect::V1] {
+        let shared = Arc::new(Frame::new(Arc::new(incentive("u1", 1))));
+        let other = shared.clone();
+        let text = shared.into_text(dialect);
+        assert_eq!(other.text(dialect).as_ptr(), text.as_ptr());
+        assert_eq!(other.into_text(dialect).as_ptr(), text.as_ptr());
+        let alone = Arc::new(Frame::new(Arc::new(incentive("u1", 1))));
+        assert_eq!(alone.into_text(dialect), text);
+    }
+}
+
 #[tokio::test]
 async fn a_session_wakes_up() {
     let (hub, ledger) = hub();

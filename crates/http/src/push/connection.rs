@@ -110,8 +110,13 @@ impl From<Close> for Ended {
 
 /// Says why we close, and waits for the answer a moment, so that what was said before arrives.
 async fn finish(socket: &mut WebSocket, push: &Push, ended: Ended) {
+    let close = match ended {
+        Ended::ByUs(close) => Some(close),
+        Ended::ByClient => None,
+    };
+    push.count_end(close);
     let goodbye = async {
-        if let Ended::ByUs(close) = ended {
+        if let Some(close) = close {
             let frame = CloseFrame { code: close.code(), reason: close.reason().into() };
             socket.send(Message::Close(Some(frame))).await?;
         }
@@ -301,7 +306,7 @@ impl Connection {
         let writing = async {
             for _ in 0..BATCH {
                 let Some(delivery) = session.next_ready() else { break };
-                if let Some(text) = text(&delivery, dialect) {
+                if let Some(text) = text(delivery, dialect) {
                     socket.feed(Message::Text(text)).await?;
                 }
             }
@@ -336,11 +341,11 @@ async fn in_time(
 }
 
 /// The frame of a delivery; `None` when the dialect has no word for it.
-fn text(delivery: &Delivery, dialect: Dialect) -> Option<Utf8Bytes> {
+fn text(delivery: Delivery, dialect: Dialect) -> Option<Utf8Bytes> {
     match (delivery, dialect) {
-        (Delivery::Incentive(frame), _) => Utf8Bytes::try_from(frame.text(dialect)).ok(),
+        (Delivery::Incentive(frame), _) => Utf8Bytes::try_from(frame.into_text(dialect)).ok(),
         (Delivery::Progress(progress), Dialect::V1) => Some(progress.text().into()),
-        (&Delivery::Hole { from, to }, Dialect::V1) => {
+        (Delivery::Hole { from, to }, Dialect::V1) => {
             Some(ServerMessage::Missing { from_seq: from, to_seq: to }.text().into())
         }
         (Delivery::Progress(_) | Delivery::Hole { .. }, Dialect::Plain) => None,

@@ -135,7 +135,7 @@ impl Events {
             match delivery {
                 Delivery::Incentive(frame) => {
                     text.extend_from_slice(format!("id: {}\ndata: ", frame.seq()).as_bytes());
-                    text.extend_from_slice(&frame.text(Dialect::V1));
+                    text.extend_from_slice(&frame.into_text(Dialect::V1));
                 }
                 Delivery::Progress(progress) => {
                     text.extend_from_slice(b"data: ");
@@ -154,6 +154,7 @@ impl Events {
 
     fn close(&mut self, close: Close) -> Bytes {
         self.is_over = true;
+        self.push.count_end(Some(close));
         let close = ServerMessage::Close { code: close.code(), reason: close.reason() };
         format!("data: {}\n\n", close.text()).into()
     }
