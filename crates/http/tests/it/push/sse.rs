@@ -123,7 +123,8 @@ async fn it_resumes_after_a_cursor() {
         assert_eq!(stream.seqs(15).await, (6..=20).collect::<Vec<_>>());
     }
     let mut stream = Stream::open(&world, "/sse?afterSeq=19", "").await;
-    (stream.event().await, stream.event().await);
+    stream.event().await;
+    stream.event().await;
     world.grant("u1", 21..=40);
     assert_eq!(stream.seqs(21).await, (20..=40).collect::<Vec<_>>());
 }
@@ -133,7 +134,8 @@ async fn it_shows_that_it_lives() {
     let settings = PushSettings { heartbeat_every: Duration::from_millis(10), ..quiet() };
     let world = World::new(settings).await;
     let mut stream = Stream::open(&world, "/sse", "").await;
-    (stream.block().await, stream.block().await);
+    stream.block().await;
+    stream.block().await;
     assert_eq!(stream.block().await.as_deref(), Some(":"));
     assert_eq!(stream.block().await.as_deref(), Some(":"));
 }
