@@ -6,7 +6,7 @@ use crate::expr::{self, Expr, Facts, Fields, Scope, Want};
 use crate::id::ActionCode;
 use crate::payload::Payload;
 use crate::rule::{ActionPattern, ExprText};
-use crate::shape::{FaultCode, Faults, Many, Reader};
+use crate::shape::{Fault, FaultCode, Faults, Many, Reader};
 use crate::time::{Length, Timestamp, Zone};
 
 crate::shape! {
@@ -46,7 +46,11 @@ crate::shape! {
         "min" min: Option<Decimal>,
         /// At most.
         "max" max: Option<Decimal>,
-    }
+    } check check_sum_bounds;
+}
+
+fn check_sum_bounds(bounds: &SumBounds, at: &mut Reader<'_>) {
+    check_bounds(&Bounds { min: bounds.min, max: bounds.max }, at);
 }
 
 crate::shape! {
@@ -56,6 +60,23 @@ crate::shape! {
         "within" within: Option<Length>,
         /// At least so long ago.
         "before" before: Option<Length>,
+    } check check_ago;
+}
+
+fn check_ago(ago: &Ago, at: &mut Reader<'_>) {
+    match (ago.within, ago.before) {
+        (None, None) => {
+            at.refuse_with::<()>(
+                FaultCode::Required,
+                "says nothing",
+                "give within, before or both",
+            );
+        }
+        (Some(within), Some(before)) if within <= before => {
+            let detail = "must be longer than before, or nothing lies between them";
+            at.refuse_field("within", FaultCode::Conflict, detail);
+        }
+        _ => {}
     }
 }
 
@@ -80,6 +101,14 @@ crate::shape! {
         "first" first: Option<Ago>,
         /// When the last was.
         "last" last: Option<Ago>,
+    } check check_activity;
+}
+
+fn check_activity(activity: &Activity, at: &mut Reader<'_>) {
+    if let (Some(from), Some(to)) = (activity.from, activity.to)
+        && from >= to
+    {
+        at.refuse_field("to", FaultCode::Conflict, "must be after from");
     }
 }
 
@@ -95,8 +124,25 @@ crate::shape! {
 
 fn check_criteria(criteria: &Criteria, at: &mut Reader<'_>) {
     if criteria.user.is_none() && criteria.activity.is_empty() {
-        at.refuse_with::<()>(FaultCode::Required, "say nothing", "give user, activity or both");
+        at.refuse_with::<()>(FaultCode::Required, "says nothing", "give user, activity or both");
     }
+}
+
+/// What an expression asks for that is not there when criteria are computed: it would be unknown
+/// for everybody.
+fn out_of_place(expr: &Expr, fields: &Fields, at: &str, of_user: bool) -> Option<Fault> {
+    let (stranger, hint) = match of_user {
+        true => ("may only look at the user, not at an event", "ask for events in activity"),
+        false => ("may only look at the event, not at the user", "ask for attributes in user"),
+    };
+    let detail = if !expr.cohorts().is_empty() {
+        "cannot ask for another cohort"
+    } else if expr.fields().iter().any(|slot| fields.is_user(*slot) != of_user) {
+        stranger
+    } else {
+        return None;
+    };
+    Some(Fault::new(at, FaultCode::Expression, detail).hint(hint))
 }
 
 /// What one user did, as far as one activity asks.
@@ -137,18 +183,26 @@ impl CriteriaProgram {
     pub fn compile(criteria: &Criteria) -> Result<Self, Faults> {
         let mut fields = Fields::default();
         let mut faults = Faults::default();
-        let mut compile = |text: Option<&ExprText>, at: String, want| {
+        let mut compile = |text: Option<&ExprText>, at: String, want, of_user| {
             let text = text?;
-            let compiled = expr::compile(text, &mut fields, want);
-            let fault = |error: expr::ExprError| error.into_fault(text, &at);
-            compiled.map_err(|errors| faults.extend(errors.into_iter().map(fault))).ok()
+            match expr::compile(text, &mut fields, want) {
+                Ok(expr) => {
+                    faults.extend(out_of_place(&expr, &fields, &at, of_user));
+                    Some(expr)
+                }
+                Err(errors) => {
+                    faults.extend(errors.into_iter().map(|error| error.into_fault(text, &at)));
+                    None
+                }
+            }
         };
-        let user = compile(criteria.user.as_ref(), "/user".to_owned(), Want::Condition);
+        let user = compile(criteria.user.as_ref(), "/user".to_owned(), Want::Condition, true);
         let mut activity = Vec::new();
         for (i, rule) in criteria.activity.iter().enumerate() {
-            let when = compile(rule.when.as_ref(), format!("/activity/{i}/when"), Want::Condition);
+            let at = format!("/activity/{i}");
+            let when = compile(rule.when.as_ref(), format!("{at}/when"), Want::Condition, false);
             let of = rule.sum.as_ref().map(|s| &s.of);
-            let sum_of = compile(of, format!("/activity/{i}/sum/of"), Want::Number);
+            let sum_of = compile(of, format!("{at}/sum/of"), Want::Number, false);
             activity.push(CompiledActivity { rule: rule.clone(), when, sum_of });
         }
         faults.or_ok(Self { fields, user, activity })

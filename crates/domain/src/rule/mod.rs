@@ -76,6 +76,8 @@ crate::shape! {
 fn check_repeat(repeat: &Repeat, at: &mut Reader<'_>) {
     if repeat.max.is_none() && repeat.cooldown.is_none() {
         at.refuse_with::<()>(FaultCode::Required, "says nothing", "give max, cooldown or both");
+    } else if repeat.max.is_none() && repeat.per != Per::Ever {
+        at.refuse_field("per", FaultCode::Conflict, "is the period of max, which is not there");
     }
 }
 
@@ -227,10 +229,26 @@ crate::shape! {
 }
 
 fn check_simple(rule: &SimpleRule, at: &mut Reader<'_>) {
+    check_actions(&rule.on, at);
     check_rewards(rule.rewards.is_some(), rule.ladder.is_some(), at);
     let plain = rule.rewards.iter().flatten();
     let lines = rule.ladder.iter().flatten().flat_map(|line| &line.rewards);
     check_budgets(&rule.budgets, &plain.chain(lines).collect::<Vec<_>>(), at);
+}
+
+/// The platform's own actions set things and earn nothing, so a rule on them would never grant.
+fn check_actions(on: &[ActionPattern], at: &mut Reader<'_>) {
+    at.field("on", |at| {
+        for (i, _) in on.iter().enumerate().filter(|(_, p)| p.as_str().starts_with('$')) {
+            at.item(i, |at| {
+                at.refuse_with::<()>(
+                    FaultCode::NotAllowed,
+                    "is an action of the platform's own, which earns nothing",
+                    "ask for attributes in when: user.tier == \"gold\"",
+                )
+            });
+        }
+    });
 }
 
 /// Ids differ, and each budget of amounts is in a currency that is granted: one that counts

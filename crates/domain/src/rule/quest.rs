@@ -65,7 +65,11 @@ crate::shape! {
         "when" when: Option<ExprText>,
         /// What completes it; one event without it.
         "goal" goal: Goal = Goal::Count(Whole::LEAST),
-    }
+    } check check_step;
+}
+
+fn check_step(step: &Step, at: &mut Reader<'_>) {
+    super::check_actions(&step.on, at);
 }
 
 crate::shape! {

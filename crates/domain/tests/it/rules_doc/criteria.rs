@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::cohort::{Criteria, CriteriaProgram, PastEvent};
 use domain::payload::Payload;
 use domain::time::{Timestamp, Zone};
+use serde_json::json;
 
 use super::blocks::blocks;
 use super::case::{event_of, instant};
@@ -87,4 +88,57 @@ fn members(
         program.holds(&tallies, known.as_ref(), &zone, as_of)
     };
     users.into_iter().filter(is_member).cloned().collect()
+}
+
+#[test]
+fn criteria_that_can_hold_for_nobody_are_refused() {
+    let table = [
+        (json!({}), "the document says nothing (give user, activity or both)"),
+        (json!({"activity": [{}]}), "/activity/0/on is required"),
+        (
+            json!({"user": "event.amount > 5"}),
+            "/user may only look at the user, not at an event (ask for events in activity)",
+        ),
+        (
+            json!({"user": "user.age > 5 &&"}),
+            "/user the text ends where a value or the rest of one should follow, at character 16",
+        ),
+        (
+            json!({"user": "inCohort(\"0199f3a8-0000-7000-8000-00000000000a\")"}),
+            "/user cannot ask for another cohort (ask for events in activity)",
+        ),
+        (
+            json!({"activity": [{"on": ["p"], "when": "user.tier == \"gold\""}]}),
+            "/activity/0/when may only look at the event, not at the user (ask for attributes in user)",
+        ),
+        (
+            json!({"activity": [{"on": ["p"], "sum": {"of": "user.age", "min": 1}}]}),
+            "/activity/0/sum/of may only look at the event, not at the user (ask for attributes in user)",
+        ),
+        (
+            json!({"activity": [{"on": ["p"], "sum": {"of": "event.x"}}]}),
+            "/activity/0/sum says nothing (give min, max or both)",
+        ),
+        (
+            json!({"activity": [{"on": ["p"], "count": {"min": 5, "max": 2}}]}),
+            "/activity/0/count/min is above max",
+        ),
+        (
+            json!({"activity": [{"on": ["p"], "last": {}}]}),
+            "/activity/0/last says nothing (give within, before or both)",
+        ),
+        (
+            json!({"activity": [{"on": ["p"], "first": {"within": "P30D", "before": "P60D"}}]}),
+            "/activity/0/first/within must be longer than before, or nothing lies between them",
+        ),
+        (
+            json!({"activity": [{"on": ["p"], "from": "2026-02-01T00:00:00Z", "to": "2026-02-01T00:00:00Z"}]}),
+            "/activity/0/to must be after from",
+        ),
+    ];
+    for (document, expected) in table {
+        let read = domain::shape::read::<Criteria>(&document);
+        let faults = read.and_then(|criteria| CriteriaProgram::compile(&criteria).map(drop));
+        assert_eq!(faults.expect_err("refused").to_string(), expected, "{document}");
+    }
 }
