@@ -126,7 +126,8 @@ impl Compiler<'_, '_> {
             LiteralValue::UInt(n) => (Val::Number(Decimal::from(*n.inner())), Type::Number),
             LiteralValue::Double(_) => {
                 let size = self.exact(node)?;
-                let signed = if is_negative(literal) { -size } else { size };
+                // Not `-`, which would make a minus zero.
+                let signed = if is_negative(literal) { Decimal::ZERO - size } else { size };
                 (Val::Number(signed), Type::Number)
             }
             LiteralValue::Bytes(_) => {

@@ -221,10 +221,11 @@ fn compare<'s>(comparison: Comparison, pair: &'s [Node; 2], frame: Frame<'_, 's,
     } else {
         order(&a, &b).map(|order| comparison.accepts(order))
     };
-    // The side that is a field is the one to blame.
+    // The side that is a field is the one to blame; two lists differ inside.
+    let wanted = |other: Type| if a.type_of() == b.type_of() { Type::Any } else { other };
     result.ok_or_else(|| match pair[0].slot() {
-        Some(_) => mismatch(&pair[0], b.type_of()),
-        None => mismatch(&pair[1], a.type_of()),
+        Some(_) => mismatch(&pair[0], wanted(b.type_of())),
+        None => mismatch(&pair[1], wanted(a.type_of())),
     })
 }
 

@@ -187,7 +187,7 @@ fn sum<'s>(node: &'s Node, frame: Frame<'_, 's, '_>) -> Got<Val<'s>> {
     frame.spend(items.len())?;
     let mut total = Decimal::ZERO;
     for item in items.iter() {
-        let Val::Number(item) = item else { return Err(mismatch(node, Type::Number)) };
+        let Val::Number(item) = item else { return Err(mismatch(node, Type::Any)) };
         total = total.checked_add(item).ok_or(Why::of(WhyKind::Overflow, node.slot()))?;
     }
     Ok(Val::Number(total))
@@ -239,8 +239,7 @@ pub(super) fn is_among<'s>(
     }
     match unknown {
         None => Ok(false),
-        Some(ty) => {
-            Err(mismatch(if wanted_node.slot().is_some() { wanted_node } else { list_node }, ty))
-        }
+        Some(ty) if wanted_node.slot().is_some() => Err(mismatch(wanted_node, ty)),
+        Some(_) => Err(mismatch(list_node, Type::Any)),
     }
 }

@@ -182,7 +182,8 @@ pub struct Why {
 pub enum WhyKind {
     /// The field is not in the event or among the user's attributes.
     FieldMissing,
-    /// The value has another type than the one named.
+    /// The value has another type than the one named; [`Type::Any`] stands for the type of
+    /// something inside it.
     TypeMismatch(Type),
     /// A divisor is zero.
     DivisionByZero,
@@ -216,6 +217,9 @@ impl Why {
         let subject = self.slot.map_or("a value", |slot| fields.path(slot));
         match self.kind {
             WhyKind::FieldMissing => format!("{subject} is missing"),
+            WhyKind::TypeMismatch(Type::Any) => {
+                format!("{subject} holds a value of another type than is needed here")
+            }
             WhyKind::TypeMismatch(wanted) => format!("{subject} is not {}", wanted.name()),
             WhyKind::DivisionByZero => match self.slot {
                 Some(slot) => format!("division by {}, which is zero", fields.path(slot)),
