@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::push::{Push, PushSettings, Refused, Verified, VerifyEndUser};
+use http::push::{Push, PushSettings};
 use http::{App, Config, Parts, Probe};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -57,11 +57,10 @@ impl Server {
         config.dev = start.dev;
         let app = App::new(parts(&mut platform, config));
         let push = start.roles.push.then(|| push(&app, &platform));
-        let mut router = http::router(app.clone());
-        if let Some(push) = &push {
-            router = http::push::router(push.clone()).fallback_service(router);
-        }
+        let further = push.clone().map(http::push::router).unwrap_or_default();
+        let router = http::router_with(app.clone(), further);
         let stop = CancellationToken::new();
+        tokio::spawn(http::housekeeping(app.clone(), stop.clone()));
         let stopped = stop.clone().cancelled_owned();
         let http = tokio::spawn(http::serve(listener, app, router, stopped));
         Ok(Self { platform, url: format!("http://{local}"), push, http, stop })
@@ -103,8 +102,12 @@ fn parts(platform: &mut Platform, config: Config) -> Parts {
 }
 
 fn push(app: &App, platform: &Platform) -> Arc<Push> {
-    let verifier = Arc::new(TenantTokens(app.clone()));
-    Push::new(platform.hub.clone(), verifier, platform.clock.clone(), PushSettings::default())
+    Push::new(
+        platform.hub.clone(),
+        Arc::new(app.clone()),
+        platform.clock.clone(),
+        PushSettings::default(),
+    )
 }
 
 async fn bind(address: SocketAddr) -> Outcome<TcpListener> {
@@ -121,21 +124,5 @@ fn busy(address: SocketAddr, error: &std::io::Error) -> Failure {
             .why(error.to_string())
             .mend("ports below 1024 need privileges; choose a higher one with --listen"),
         _ => failure.why(error.to_string()).mend("check the address given with --listen"),
-    }
-}
-
-/// Verifies the tokens of end users with the settings of the tenants that they claim.
-struct TenantTokens(App);
-
-impl VerifyEndUser for TenantTokens {
-    fn verify<'a>(&'a self, token: &'a str) -> Verified<'a> {
-        Box::pin(async move {
-            http::auth::verify_user(&self.0, token).await.map_err(|problem| {
-                match problem.code().status().is_client_error() {
-                    true => Refused::Invalid,
-                    false => Refused::Unavailable,
-                }
-            })
-        })
     }
 }

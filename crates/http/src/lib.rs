@@ -9,6 +9,7 @@ pub mod app;
 pub mod auth;
 pub mod call;
 pub mod dispatch;
+mod housekeeping;
 pub mod metrics;
 mod openapi;
 pub mod problem;
@@ -19,6 +20,7 @@ pub mod routes;
 mod serve;
 
 pub use app::{App, Config, Parts, Probe, Rate};
+pub use housekeeping::housekeeping;
 pub use metrics::Metrics;
 pub use openapi::{Operation, openapi};
 pub use router::{router, router_of, router_with};

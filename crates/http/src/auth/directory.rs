@@ -1,7 +1,6 @@
 //! What is known of API keys and tenants, cached for a few seconds so that a call costs no query.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use domain::id::{KeyId, TenantId};
@@ -26,9 +25,17 @@ const TOUCHED_US: i64 = 600 * SECOND_US;
 
 /// What is known of credentials.
 pub struct Directory {
-    keys: Mutex<HashMap<KeyId, Known>>,
+    keys: Mutex<Keys>,
     tenants: Mutex<HashSet<TenantId>>,
     pub(super) jwks: Jwks,
+}
+
+/// The keys remembered.
+#[derive(Default)]
+struct Keys {
+    by_id: HashMap<KeyId, Known>,
+    /// Rises with each revocation: what was read before one is not remembered after it.
+    revocations: u64,
 }
 
 /// A key as it was read from the store.
@@ -50,7 +57,7 @@ impl Directory {
     /// Who holds a key. Errors: 401 when it is unknown, wrong, revoked or expired.
     pub(super) async fn holder_of(&self, app: &App, key: &ApiKey) -> Result<Caller, Problem> {
         let now = app.now();
-        let remembered = lock(&self.keys).get(&key.id).cloned();
+        let remembered = lock(&self.keys).by_id.get(&key.id).cloned();
         let known = match remembered.filter(|known| now < known.read_at.plus_micros(BELIEVED_US)) {
             Some(known) => known,
             None => self.read_key(app, key.id, now).await?,
@@ -64,10 +71,13 @@ impl Directory {
 
     /// Forgets a key, because it was revoked.
     pub(crate) fn forget_key(&self, key: KeyId) {
-        lock(&self.keys).remove(&key);
+        let mut keys = lock(&self.keys);
+        keys.revocations += 1;
+        keys.by_id.remove(&key);
     }
 
     async fn read_key(&self, app: &App, id: KeyId, now: Timestamp) -> Result<Known, Problem> {
+        let revocations = lock(&self.keys).revocations;
         let row = app.control.read(move |sql| keys::find(sql, id)).await?;
         let row = row.filter(|row| row.revoked_at.is_none()).ok_or_else(unknown_credential)?;
         let known = Known {
@@ -78,7 +88,15 @@ impl Directory {
             expires_at: row.expires_at,
             read_at: now,
         };
-        remember(&mut lock(&self.keys), |keys| keys.insert(id, known.clone()));
+        {
+            let mut keys = lock(&self.keys);
+            if keys.by_id.len() >= REMEMBERED_MAX {
+                keys.by_id.clear();
+            }
+            if keys.revocations == revocations {
+                keys.by_id.insert(id, known.clone());
+            }
+        }
         if row.last_used_at.is_none_or(|at| at.plus_micros(TOUCHED_US) < now) {
             let control = app.control.clone();
             // Nobody waits for it, and losing it costs nothing.
@@ -108,15 +126,4 @@ impl Directory {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Adds to a map, emptying it first when it is full: what was in it is read again.
-fn remember<K: Eq + Hash, V>(
-    map: &mut HashMap<K, V>,
-    add: impl FnOnce(&mut HashMap<K, V>) -> Option<V>,
-) {
-    if map.len() >= REMEMBERED_MAX {
-        map.clear();
-    }
-    add(map);
 }

@@ -8,14 +8,15 @@ use crate::support::{Caller, Server, faults};
 
 /// Asks for a job until it has ended.
 async fn ended(caller: &Caller<'_>, address: &str) -> Value {
-    for _ in 0..1000 {
-        let job = caller.get(address).await.expect(200);
-        if job["status"] != "RUNNING" {
-            return job;
+    let ended = async {
+        loop {
+            let job = caller.get(address).await.expect(200);
+            if job["status"] != "RUNNING" {
+                return job;
+            }
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    panic!("the job at {address} does not end");
+    };
+    tokio::time::timeout(Duration::from_secs(60), ended).await.expect("the job ends")
 }
 
 async fn members(caller: &Caller<'_>, cohort: &str) -> Vec<String> {

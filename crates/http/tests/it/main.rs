@@ -12,4 +12,5 @@ mod events;
 mod isolation;
 mod openapi;
 mod push;
+mod serve;
 mod support;

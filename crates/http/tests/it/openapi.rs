@@ -1,7 +1,6 @@
 //! The published description of the API.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use serde_json::Value;
 
@@ -15,14 +14,6 @@ fn text() -> String {
 fn the_published_document_is_that_of_the_code() {
     let published = std::fs::read_to_string(PUBLISHED).unwrap_or_default();
     assert!(published == text(), "schemas/openapi.json is out of date: run `cargo x schemas`");
-}
-
-/// Writes only this document, without building the whole program as `cargo x schemas` does.
-#[test]
-#[ignore = "writes schemas/openapi.json"]
-fn publish() {
-    std::fs::create_dir_all(Path::new(PUBLISHED).parent().expect("a folder")).expect("a folder");
-    std::fs::write(PUBLISHED, text()).expect("written");
 }
 
 #[test]

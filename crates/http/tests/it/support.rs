@@ -34,6 +34,7 @@ impl Announce for Unheard {
 
 /// A server with everything behind it.
 pub struct Server {
+    app: App,
     pub clock: Arc<ManualClock>,
     router: Router,
     stop: CancellationToken,
@@ -86,9 +87,17 @@ impl Server {
             registry: Arc::new(registry),
             config: settings(config),
         });
-        Self { clock, router: router(app), stop, _dir: dir }
+        Self { clock, router: router(app.clone()), app, stop, _dir: dir }
     }
 
+    /// Its parts.
+    pub fn app(&self) -> App {
+        self.app.clone()
+    }
+    /// Its routes.
+    pub fn router(&self) -> Router {
+        self.router.clone()
+    }
     /// Anybody.
     pub fn anon(&self) -> Caller<'_> {
         Caller { server: self, headers: Vec::new() }

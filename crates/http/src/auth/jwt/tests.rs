@@ -460,3 +460,44 @@ fn only_public_addresses_are_fetched_from() {
     assert!(address::check("http://10.0.0.1/keys", true).is_err());
     assert!(address::check("https://10.0.0.1/keys", true).is_err());
 }
+
+/// Answers each connection with the next of these texts, then stops.
+fn answering(answers: Vec<String>) -> std::net::SocketAddr {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let at = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for answer in answers {
+            let Ok((mut stream, _)) = listener.accept() else { return };
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    at
+}
+
+#[test]
+fn fetching_has_bounds() {
+    let ok = |length: usize, body: &str| {
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")
+    };
+    let redirect =
+        "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n";
+    let large = "x".repeat(64 * 1024 + 1);
+    let at = answering(vec![
+        ok(2, "{}"),
+        redirect.to_owned(),
+        "HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n".to_owned(),
+        ok(large.len(), &large),
+        "nonsense\r\n\r\n".to_owned(),
+    ]);
+    let url = format!("http://{at}/keys");
+    // Not in development mode: refused before anything is connected to.
+    assert!(fetcher(false)(&url).is_err());
+    let fetch = fetcher(true);
+    assert_eq!(fetch(&url), Ok(b"{}".to_vec()));
+    for what in ["a redirect", "a failure", "too much", "nonsense"] {
+        assert!(fetch(&url).is_err(), "{what}");
+    }
+    assert!(fetcher(false)("https://127.0.0.1.nip.example./keys").is_err());
+}
