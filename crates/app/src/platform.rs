@@ -8,7 +8,6 @@ use engine::hub::{Hub, HubSettings};
 use engine::ingest::Ingest;
 use engine::policy::Health;
 use engine::ports::{Bus, Clock, ControlPlane, HotStore, IdGen, Position};
-use engine::relay::Relay;
 use engine::worker::{BATCH_MAX_DEFAULT, Ports, Worker};
 use prometheus_client::registry::Registry;
 use store::control::{Control, LocalControlPlane, jobs};
@@ -182,15 +181,9 @@ impl Calculator {
         ports: Ports,
         metrics: engine::metrics::Metrics,
     ) -> Outcome<(watch::Receiver<Option<Position>>, Self)> {
-        let worker = Worker::new(PARTITION, BATCH_MAX_DEFAULT, ports.clone(), metrics.clone());
+        let mut worker = Worker::new(PARTITION, BATCH_MAX_DEFAULT, ports, metrics);
         let (decided, worker_health) = (worker.progress(), worker.health());
-        let relay = Relay::new(
-            PARTITION,
-            (ports.bus, ports.store),
-            ports.clock,
-            worker.progress(),
-            metrics,
-        );
+        let relay = worker.relay();
         let relay_health = relay.health();
         let (stop_worker, stop_relay) = (CancellationToken::new(), CancellationToken::new());
         let worker = worker

@@ -1,21 +1,29 @@
 //! One batch: load, decide, commit. Everything else on the path of an event leads here or away
 //! from here.
 
+#[cfg(test)]
+mod tests;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
+use domain::compile::TenantRules;
 use domain::decide::{EventOutcome, Needs, Parsed, Status, Working, decide, plan};
 use domain::event::{Record, RecordKind};
 use domain::id::TenantId;
+use tokio::sync::mpsc;
 
 use crate::assemble::{Decided, KnownActions, assemble, unreadable};
 use crate::crash::{self, CrashPoint};
 use crate::metrics::Metrics;
 use crate::policy::Backoff;
-use crate::ports::{Clock, Committed, ControlPlane, HotStore, PortError, PortErrorKind, Position};
+use crate::ports::{BatchCommit, Clock, Committed, HotStore, PortError, PortErrorKind, Position};
 use crate::rules_cache::RulesCache;
+use crate::worker::Ports;
 
+/// Committed batches that may wait for the relay; it reads from the store what it missed.
+const HANDED_OVER_MAX: usize = 16;
 /// Conflicts in a row after which the batch is halved, and halved again.
 const CONFLICTS_PER_HALVING: u32 = 3;
 /// Conflicts in a row after which the store counts as unavailable.
@@ -29,6 +37,9 @@ pub struct Decider {
     partition: i32,
     rules: RulesCache,
     actions: KnownActions,
+    granted: Option<mpsc::Sender<Arc<BatchCommit>>>,
+    /// [`decide`], or a defective one in a test.
+    decide: fn(&TenantRules, &Parsed<'_>, &mut Working) -> EventOutcome,
 }
 
 /// A record of the batch, with its payload parsed once.
@@ -59,15 +70,18 @@ enum Attempt {
 
 impl Decider {
     /// A decider of one partition.
-    pub fn new(
-        partition: i32,
-        store: Arc<dyn HotStore>,
-        control: Arc<dyn ControlPlane>,
-        clock: Arc<dyn Clock>,
-        metrics: Metrics,
-    ) -> Self {
+    pub fn new(partition: i32, ports: Ports, metrics: Metrics) -> Self {
+        let Ports { store, control, clock, .. } = ports;
         let (rules, actions) = (RulesCache::new(control), KnownActions::default());
-        Self { store, clock, metrics, partition, rules, actions }
+        Self { store, clock, metrics, partition, rules, actions, granted: None, decide }
+    }
+
+    /// Where committed batches come out. Nothing waits for the receiver: when it is slow it misses
+    /// some.
+    pub fn hand_over(&mut self) -> mpsc::Receiver<Arc<BatchCommit>> {
+        let (granted, receiver) = mpsc::channel(HANDED_OVER_MAX);
+        self.granted = Some(granted);
+        receiver
     }
 
     /// Decides and commits records that follow the position, in order, and moves the position on.
@@ -165,6 +179,9 @@ impl Decider {
         let commit_seconds = (started.elapsed() - decided_after).as_secs_f64();
         self.metrics.committed(&outcomes, batch.incentives.len(), batch.dead_letters.len());
         self.metrics.batch_seconds(decided_after.as_secs_f64(), commit_seconds);
+        if let Some(granted) = &self.granted {
+            let _missed = granted.try_send(batch);
+        }
         Ok(Attempt::Done)
     }
 
@@ -184,7 +201,7 @@ impl Decider {
         for item in items {
             let why = match (&item.parsed, self.rules.get(item.tenant())) {
                 (Ok(parsed), Some(tenant)) => {
-                    outcomes.push(decide(&tenant.rules, parsed, &mut working));
+                    outcomes.push((self.decide)(&tenant.rules, parsed, &mut working));
                     continue;
                 }
                 (Err(why), _) => why,

@@ -7,8 +7,6 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
-use crate::ports::Place;
-
 type Label = [(&'static str, &'static str); 1];
 
 /// Counters and histograms of the event path; clones share them.
@@ -104,8 +102,8 @@ impl Metrics {
         self.published.inc_by(incentives as u64);
     }
 
-    pub(crate) fn relay_lag(&self, committed_batch: i64, published: Place) {
-        self.relay_lag.set(committed_batch.saturating_sub(published.batch_seq).max(0));
+    pub(crate) fn relay_lag(&self, committed_batch: i64, published_batch: i64) {
+        self.relay_lag.set(committed_batch.saturating_sub(published_batch).max(0));
     }
 
     /// Events decided so far with this outcome.

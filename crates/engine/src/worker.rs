@@ -1,7 +1,9 @@
 //! The calculator's worker: takes over a partition, then takes batches and has them decided, until
 //! it is told to stop, another process takes over, or something is wrong that a person must see.
 
+use std::convert::Infallible;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -13,6 +15,7 @@ use crate::batch::Decider;
 use crate::metrics::Metrics;
 use crate::policy::{Ended, Health, Persistence};
 use crate::ports::{Bus, Clock, ControlPlane, HotStore, Position};
+use crate::relay::Relay;
 
 /// Records in a batch at most, unless configured otherwise.
 pub const BATCH_MAX_DEFAULT: usize = 2000;
@@ -32,8 +35,7 @@ pub struct Ports {
 
 /// Decides one partition.
 pub struct Worker {
-    bus: Arc<dyn Bus>,
-    store: Arc<dyn HotStore>,
+    ports: Ports,
     decider: Decider,
     metrics: Metrics,
     partition: i32,
@@ -45,12 +47,18 @@ pub struct Worker {
 impl Worker {
     /// A worker of one partition that takes at most `batch_max` records at a time.
     pub fn new(partition: i32, batch_max: usize, ports: Ports, metrics: Metrics) -> Self {
-        let Ports { bus, store, control, clock } = ports;
-        let decider = Decider::new(partition, store.clone(), control, clock, metrics.clone());
+        let decider = Decider::new(partition, ports.clone(), metrics.clone());
         let progress = watch::Sender::new(None);
         let health = watch::Sender::new(Health::Starting);
         let batch_max = batch_max.max(1);
-        Self { bus, store, decider, metrics, partition, batch_max, progress, health }
+        Self { ports, decider, metrics, partition, batch_max, progress, health }
+    }
+
+    /// A relay of what this worker grants.
+    pub fn relay(&mut self) -> Relay {
+        let (partition, ports) = (self.partition, self.ports.clone());
+        let granted = self.decider.hand_over();
+        Relay::following(partition, ports, self.progress(), granted, self.metrics.clone())
     }
 
     /// Where it stands: `None` until it has taken the partition over, then the position of the last
@@ -72,7 +80,18 @@ impl Worker {
         stop: CancellationToken,
     ) -> io::Result<JoinHandle<Health>> {
         let name = format!("calculator-{}", self.partition);
-        std::thread::Builder::new().name(name).spawn(move || runtime.block_on(self.run(stop)))
+        let health = self.health.clone();
+        let run = move || {
+            let run = AssertUnwindSafe(|| runtime.block_on(self.run(stop)));
+            // Nothing of the worker is used after a panic, but whoever asks must hear of it.
+            catch_unwind(run).unwrap_or_else(|_| {
+                let why = "the calculator's thread broke off by a defect; restart the process";
+                let end = Health::Halted(why.to_owned());
+                health.send_replace(end.clone());
+                end
+            })
+        };
+        std::thread::Builder::new().name(name).spawn(run)
     }
 
     /// Runs until told to stop, finishing the batch in hand. Returns how it ended.
@@ -89,18 +108,14 @@ impl Worker {
         end
     }
 
-    async fn work(&mut self, stop: &CancellationToken) -> Result<std::convert::Infallible, Ended> {
-        let Self { bus, store, decider, metrics, progress, .. } = self;
+    async fn work(&mut self, stop: &CancellationToken) -> Result<Infallible, Ended> {
+        let Self { ports: Ports { bus, store, .. }, decider, metrics, progress, .. } = self;
         let (partition, batch_max) = (self.partition, self.batch_max);
         let persist = Persistence::new(&self.health, stop);
 
         let mut position = persist.insist(|| store.take_over(partition)).await?;
-        tracing::info!(
-            partition,
-            epoch = position.epoch,
-            offset = position.next_offset,
-            "taken over"
-        );
+        let (epoch, offset) = (position.epoch, position.next_offset);
+        tracing::info!(partition, epoch, offset, "the partition is taken over");
         loop {
             progress.send_replace(Some(position));
             persist.unless_told_to_stop()?;

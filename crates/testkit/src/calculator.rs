@@ -18,7 +18,6 @@ use engine::ports::{
     Appended, BatchCommit, Bus, Committed, HotStore, IncentiveEvent, NewRecord, Place, PortError,
     PortErrorKind, PortFuture, Position,
 };
-use engine::relay::Relay;
 use engine::worker::{Ports, Worker};
 use tokio_util::sync::CancellationToken;
 
@@ -46,11 +45,9 @@ impl Ends {
 /// When a part panics.
 pub async fn run_to_end(ports: &Ports, batch_max: usize) -> Ends {
     let end = ports.bus.end(0).await.expect("an end");
-    let metrics = Metrics::detached();
-    let worker = Worker::new(0, batch_max, ports.clone(), metrics.clone());
+    let mut worker = Worker::new(0, batch_max, ports.clone(), Metrics::detached());
     let mut progress = worker.progress();
-    let transport = (ports.bus.clone(), ports.store.clone());
-    let relay = Relay::new(0, transport, ports.clock.clone(), worker.progress(), metrics);
+    let relay = worker.relay();
     let stop = CancellationToken::new();
     let mut relay = tokio::spawn(relay.run(CancellationToken::new()));
     let mut worker = tokio::spawn(worker.run(stop.clone()));
