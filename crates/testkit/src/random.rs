@@ -1,7 +1,7 @@
 //! Numbers that look random and are the same on every machine.
 
 /// A generator (SplitMix64); the seed tells all that it will give.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Random(pub u64);
 
 impl Random {

@@ -48,6 +48,21 @@ pub(super) const ALL: &[Invariant] = &[
         mend: DEFECT,
     },
     Invariant {
+        states: "nothing is rewarded twice",
+        // Behind the time in front, an id is the hash of what it is granted for.
+        broken: "select 'incentives of user ' || user_ref || ' for event ' || event_id
+                     || ': ' || count(*) || ' for one cause'
+                 from incentives group by substr(incentive_id, 7) having count(*) > 1",
+        mend: DEFECT,
+    },
+    Invariant {
+        states: "no use of a limit passes its cap",
+        broken: "select 'incentive ' || hex(incentive_id) from incentives
+                 where tenant_day_used > tenant_day_cap or tenant_total_used > tenant_total_cap
+                     or user_day_used > user_day_cap or user_total_used > user_total_cap",
+        mend: DEFECT,
+    },
+    Invariant {
         states: "a user's incentives are numbered without a gap from 1",
         broken: "select 'user ' || user_ref || ': ' || count(*) || ' incentives, numbers '
                      || min(seq) || ' to ' || max(seq)
@@ -100,6 +115,22 @@ pub(super) const ALL: &[Invariant] = &[
                      on b.partition = p.partition and b.batch_seq = p.batch_seq
                  where p.topic = 'tenant-events' and p.batch_seq > 0
                      and (b.offset_to is null or b.offset_to <> p.next_offset)",
+        mend: DEFECT,
+    },
+    Invariant {
+        states: "no batch was written by an owner who had been replaced",
+        broken: "select 'batch ' || batch_seq || ' of epoch ' || epoch from (
+                     select batch_seq, epoch, lag(epoch, 1, 0) over (
+                         partition by partition order by batch_seq) as epoch_before from batches)
+                 where epoch < epoch_before",
+        mend: DEFECT,
+    },
+    Invariant {
+        states: "each record of a batch was counted under one outcome",
+        broken: "select 'batch ' || b.batch_seq || ': ' || (b.offset_to - b.offset_from)
+                     || ' records, ' || (select total(c.value) from json_each(b.counts) c)
+                 from batches b where b.offset_to - b.offset_from
+                     <> (select total(c.value) from json_each(b.counts) c)",
         mend: DEFECT,
     },
     Invariant {
