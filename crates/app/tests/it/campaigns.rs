@@ -30,7 +30,8 @@ timeZone: Europe/Paris
 "#;
 
 fn results(platform: &Platform, args: &[&str]) -> Vec<(String, String, usize)> {
-    let said = platform.run(None, &[&["apply", "-f", "shop.yaml", "-o", "jsonl"], args].concat()).well();
+    let said =
+        platform.run(None, &[&["apply", "-f", "shop.yaml", "-o", "jsonl"], args].concat()).well();
     let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
     let lines = said.lines().into_iter();
     lines
@@ -46,7 +47,14 @@ fn expected(rows: [(&str, &str, usize); 4]) -> Vec<(String, String, usize)> {
 fn apply_does_what_files_say_once() {
     let platform = Platform::start();
     platform.file("shop.yaml", SHOP);
-    let all = |result| [("Tenant", result, 0), ("Limits", result, 0), ("Cohort", result, 0), ("Campaign", result, 0)];
+    let all = |result| {
+        [
+            ("Tenant", result, 0),
+            ("Limits", result, 0),
+            ("Cohort", result, 0),
+            ("Campaign", result, 0),
+        ]
+    };
     let mut first = all("created");
     // A tenant always has limits, so they are changed; the campaign is activated.
     first[1] = ("Limits", "updated", 1);
@@ -56,7 +64,10 @@ fn apply_does_what_files_say_once() {
     assert_eq!(results(&platform, &[]), expected(first));
     assert_eq!(results(&platform, &[]), expected(all("unchanged")));
 
-    platform.file("shop.yaml", &SHOP.replace("rate: 5", "rate: 7").replace("[ada, bob]", "[bob, cy, ada]"));
+    platform.file(
+        "shop.yaml",
+        &SHOP.replace("rate: 5", "rate: 7").replace("[ada, bob]", "[bob, cy, ada]"),
+    );
     let mut changed = all("unchanged");
     changed[2] = ("Cohort", "updated", 1);
     changed[3] = ("Campaign", "updated", 1);
@@ -97,7 +108,9 @@ fn faulty_documents_are_told_all_at_once_and_change_nothing() {
     );
     assert_eq!(platform.get("/api/v1/tenants", None)["items"].as_array().unwrap().len(), 0);
     platform.file("shop.yaml", &SHOP.replace("cohort: Gold", "cohort: Glod"));
-    platform.run(None, &["apply", "-f", "shop.yaml"]).failed(4, &["no cohort \"Glod\"; did you mean \"Gold\"?"]);
+    platform
+        .run(None, &["apply", "-f", "shop.yaml"])
+        .failed(4, &["no cohort \"Glod\"; did you mean \"Gold\"?"]);
 }
 
 #[test]
@@ -109,7 +122,8 @@ fn a_trigger_shows_its_verdict_and_explain_tells_why() {
     let trigger = |args: &[&str]| {
         platform.run(Some(&tenant), &[&["trigger", "purchase"], args].concat()).well()
     };
-    let paid = ["--user", "ada", "--set", "amount=42.10", "--set", "country=FR", "--event-id", "o-1"];
+    let paid =
+        ["--user", "ada", "--set", "amount=42.10", "--set", "country=FR", "--event-id", "o-1"];
     let said = trigger(&[&paid[..], &["-o", "table"]].concat());
     assert_eq!(said.out, "o-1 ACCEPTED  earned 2.11 EUR\n");
     let again = trigger(&[&paid[..], &["--at", "2026-01-01T00:00:00Z", "-o", "jsonl"]].concat());
@@ -122,10 +136,29 @@ fn explain_shows_the_values_that_conditions_saw() {
     platform.file("shop.yaml", SHOP);
     platform.run(None, &["apply", "-f", "shop.yaml"]).well();
     let tenant = platform.tenant("Acme");
-    let args = ["trigger", "purchase", "--user", "bob", "--set", "amount=39", "--set", "country=FR", "--event-id", "o-2"];
+    let args = [
+        "trigger",
+        "purchase",
+        "--user",
+        "bob",
+        "--set",
+        "amount=39",
+        "--set",
+        "country=FR",
+        "--event-id",
+        "o-2",
+    ];
     platform.run(Some(&tenant), &args).well();
     let said = platform.run(Some(&tenant), &["explain", "--event", "o-2", "-o", "table"]).well();
-    for words in ["o-2 purchase by bob", "earned nothing", "Five back", "RULE_FALSE", "event.amount is 39", "✗ event.amount >= 40", "✓ event.country in"] {
+    for words in [
+        "o-2 purchase by bob",
+        "earned nothing",
+        "Five back",
+        "RULE_FALSE",
+        "event.amount is 39",
+        "✗ event.amount >= 40",
+        "✓ event.country in",
+    ] {
         assert!(said.out.contains(words), "no {words:?} in:\n{}", said.out);
     }
     let json = platform.run(Some(&tenant), &["explain", "--event", "o-2", "-o", "json"]).well();
@@ -133,10 +166,24 @@ fn explain_shows_the_values_that_conditions_saw() {
     assert_eq!(json["decisions"][0]["reason"], "RULE_FALSE");
     assert_eq!(json["evidence"][0]["parts"][0]["outcome"], "FALSE");
 
-    let trial = ["explain", "--user", "cy", "--campaign", "five back", "--set", "amount=50", "--set", "country=FR", "-o", "table"];
+    let trial = [
+        "explain",
+        "--user",
+        "cy",
+        "--campaign",
+        "five back",
+        "--set",
+        "amount=50",
+        "--set",
+        "country=FR",
+        "-o",
+        "table",
+    ];
     let said = platform.run(Some(&tenant), &trial).well();
     assert!(said.out.contains("COHORT_MISS"), "{}", said.out);
-    platform.run(Some(&tenant), &["explain", "--event", "nothing"]).failed(4, &["there is no event \"nothing\""]);
+    platform
+        .run(Some(&tenant), &["explain", "--event", "nothing"])
+        .failed(4, &["there is no event \"nothing\""]);
     platform
         .run(Some(&tenant), &["explain", "--user", "cy", "--campaign", "five bakc"])
         .failed(4, &["did you mean \"Five back\"?"]);

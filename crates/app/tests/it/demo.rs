@@ -12,7 +12,8 @@ const SOME: &str = "3000";
 
 /// The demo in a directory.
 pub fn dev(dir: &Path, args: &[&str]) -> Said {
-    let all = ["dev", "--exit", "--listen", "127.0.0.1:0", "--purchases", SOME, "--data-dir", "data"];
+    let all =
+        ["dev", "--exit", "--listen", "127.0.0.1:0", "--purchases", SOME, "--data-dir", "data"];
     run(dir, &[&all[..], args].concat())
 }
 

@@ -34,14 +34,28 @@ fn shop() -> (Platform, String) {
     platform.file("shop.yaml", SHOP);
     platform.run(None, &["apply", "-f", "shop.yaml"]).well();
     let tenant = platform.tenant("Acme");
-    platform.send("PUT", &format!("/api/v1/tenants/{tenant}"), &json!({"name": "Acme", "timeZone": "UTC", "allowedLateness": "P3650D"}));
+    platform.send(
+        "PUT",
+        &format!("/api/v1/tenants/{tenant}"),
+        &json!({"name": "Acme", "timeZone": "UTC", "allowedLateness": "P3650D"}),
+    );
     platform.file("orders.csv", ORDERS);
     (platform, tenant)
 }
 
 const COLUMNS: [&str; 12] = [
-    "import", "orders.csv", "--user", "customer", "--time", "date", "--action", "purchase",
-    "--event-id", "order", "--payload", "amount=total:number",
+    "import",
+    "orders.csv",
+    "--user",
+    "customer",
+    "--time",
+    "date",
+    "--action",
+    "purchase",
+    "--event-id",
+    "order",
+    "--payload",
+    "amount=total:number",
 ];
 
 #[test]
@@ -49,7 +63,10 @@ fn broken_rows_are_kept_with_their_reasons_and_the_rest_goes_on() {
     let (platform, tenant) = shop();
     let said = platform.run(Some(&tenant), &COLUMNS).well();
     let summary = &said.lines()[0];
-    assert_eq!((&summary["accepted"], &summary["duplicates"], &summary["rejected"]), (&json!(3), &json!(0), &json!(4)));
+    assert_eq!(
+        (&summary["accepted"], &summary["duplicates"], &summary["rejected"]),
+        (&json!(3), &json!(0), &json!(4))
+    );
     assert!(said.err.contains("4 rows were rejected"), "{}", said.err);
     let rejected = platform.read("orders.csv.rejected.csv");
     let lines: Vec<&str> = rejected.lines().collect();
@@ -86,16 +103,26 @@ fn what_was_granted_can_be_exported() {
     );
     let mut rows: Vec<String> = lines
         .iter()
-        .map(|line| line.split_once(r#","Ten, ""points""","#).expect("the campaign's name").1.to_owned())
+        .map(|line| {
+            line.split_once(r#","Ten, ""points""","#).expect("the campaign's name").1.to_owned()
+        })
         .map(|rest| rest.split(',').take(5).collect::<Vec<_>>().join(","))
         .collect();
     rows.sort();
     assert_eq!(
         rows,
-        ["u1,o-1,POINTS,POINTS,25", "u1,o-6,POINTS,POINTS,10.5", "u2,o-2,POINTS,POINTS,14", "u3,o-9,POINTS,POINTS,2"]
+        [
+            "u1,o-1,POINTS,POINTS,25",
+            "u1,o-6,POINTS,POINTS,10.5",
+            "u2,o-2,POINTS,POINTS,14",
+            "u3,o-9,POINTS,POINTS,2"
+        ]
     );
     let jsonl = platform
-        .run(Some(&tenant), &["export", "incentives", "--format", "jsonl", "--user", "u2", "--out", "u2.jsonl"])
+        .run(
+            Some(&tenant),
+            &["export", "incentives", "--format", "jsonl", "--user", "u2", "--out", "u2.jsonl"],
+        )
         .well();
     assert_eq!(jsonl.out, "");
     let one: serde_json::Value = serde_json::from_str(platform.read("u2.jsonl").trim()).unwrap();
@@ -120,7 +147,12 @@ fn a_replay_is_sorted_by_time_and_needs_a_tenant_in_replay() {
     let mut issued: Vec<(String, String)> = said
         .lines()
         .iter()
-        .map(|row| (row["issuedAt"].as_str().unwrap().to_owned(), row["eventId"].as_str().unwrap().to_owned()))
+        .map(|row| {
+            (
+                row["issuedAt"].as_str().unwrap().to_owned(),
+                row["eventId"].as_str().unwrap().to_owned(),
+            )
+        })
         .collect();
     issued.sort();
     let shown: Vec<(&str, &str)> =
@@ -145,7 +177,9 @@ fn a_dry_run_sends_nothing_and_wrong_columns_are_named() {
     assert!(said.err.contains("3 rows are events, 4 are broken; nothing was sent"), "{}", said.err);
     let mut wrong = COLUMNS;
     wrong[3] = "custmer";
-    platform.run(Some(&tenant), &wrong).failed(2, &["no column \"custmer\"; did you mean \"customer\"?"]);
+    platform
+        .run(Some(&tenant), &wrong)
+        .failed(2, &["no column \"custmer\"; did you mean \"customer\"?"]);
     let missing = ["import", "nothing.csv", "--user", "u"];
     platform.run(Some(&tenant), &missing).failed(2, &["which column holds the time?"]);
 }

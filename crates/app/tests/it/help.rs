@@ -10,10 +10,23 @@ fn bare_incent_shows_the_way() {
     let said = run(dir.path(), &[]).well();
     assert_eq!(said.out.lines().next(), Some("Try: incent dev"));
     for command in [
-        "dev", "serve", "apply", "import", "export", "listen", "trigger", "explain", "token",
-        "doctor", "completions",
+        "dev",
+        "serve",
+        "apply",
+        "import",
+        "export",
+        "listen",
+        "trigger",
+        "explain",
+        "token",
+        "doctor",
+        "completions",
     ] {
-        assert!(said.out.contains(&format!("\n  {command} ")), "{command} is not listed:\n{}", said.out);
+        assert!(
+            said.out.contains(&format!("\n  {command} ")),
+            "{command} is not listed:\n{}",
+            said.out
+        );
         let help = run(dir.path(), &[command, "--help"]).well();
         assert!(help.out.contains("Examples:"), "{command}");
         assert!(!help.out.contains('\x1b'), "{command}: colours in a pipe");

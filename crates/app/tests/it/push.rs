@@ -41,9 +41,7 @@ fn what_is_granted_is_heard_and_can_be_heard_again() {
     let hello = said.next().unwrap().unwrap();
     assert!(hello.starts_with("listening for u1, who has 0 incentives"), "{hello}");
     let heard = lines_of(&mut listen);
-    platform
-        .run(Some(&tenant), &["trigger", "purchase", "--user", "u1", "--count", "2"])
-        .well();
+    platform.run(Some(&tenant), &["trigger", "purchase", "--user", "u1", "--count", "2"]).well();
     for seq in [1, 2] {
         let frame: Value = serde_json::from_str(&next_line(&heard)).unwrap();
         assert_eq!(frame["type"], "INCENTIVE_NOTIFICATION");

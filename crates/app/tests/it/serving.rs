@@ -62,15 +62,22 @@ fn a_data_directory_that_is_none_is_told() {
 
     let dir = TempDir::new();
     std::fs::create_dir(dir.path().join("data")).unwrap();
-    std::fs::write(dir.path().join("data/incent.db"), "this is no database, but long enough".repeat(300)).unwrap();
+    std::fs::write(
+        dir.path().join("data/incent.db"),
+        "this is no database, but long enough".repeat(300),
+    )
+    .unwrap();
     serve(&dir, &["--admin-token", ADMIN]).failed(1, &["damaged or is not a database"]);
 }
 
 #[test]
 fn flags_win_over_variables_over_the_file() {
     let dir = TempDir::new();
-    std::fs::write(dir.path().join("c.yaml"), "listen: nonsense\nadminToken: from-the-file-0123456789\n")
-        .unwrap();
+    std::fs::write(
+        dir.path().join("c.yaml"),
+        "listen: nonsense\nadminToken: from-the-file-0123456789\n",
+    )
+    .unwrap();
     let args = ["serve", "--config", "c.yaml", "--data-dir", "data"];
     run(dir.path(), &args).failed(2, &["\"nonsense\" is not an address"]);
     let with = |variable: &str, flag: Option<&str>| {
@@ -96,7 +103,9 @@ fn a_faulty_configuration_is_told_with_its_places() {
     check("roles: 7\nlogFormat: xml\n", &["/roles", "/logFormat"]);
     check("listen: [", &["c.yaml is not YAML"]);
     serve(&dir, &["--config", "missing.yaml"]).failed(1, &["cannot read missing.yaml"]);
-    serve(&dir, &["--admin-token", ADMIN, "--roles", "events,dmc"]).failed(2, &["\"dmc\" is no role; did you mean dcm?"]);
+    serve(&dir, &["--admin-token", ADMIN, "--roles", "events,dmc"])
+        .failed(2, &["\"dmc\" is no role; did you mean dcm?"]);
     serve(&dir, &["--admin-token", ADMIN, "--log", "loud=yes"]).failed(2, &["is not a log filter"]);
-    serve(&dir, &["--admin-token", ADMIN, "--crash-at", "nowhere"]).failed(2, &["is no crash point"]);
+    serve(&dir, &["--admin-token", ADMIN, "--crash-at", "nowhere"])
+        .failed(2, &["is no crash point"]);
 }

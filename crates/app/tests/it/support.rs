@@ -81,8 +81,9 @@ impl Platform {
     /// Serves from a new directory.
     pub fn start() -> Self {
         let dir = TempDir::new();
-        let path = dir.path().to_owned();
-        Self { _kept: Some(dir), ..Self::start_in(&path) }
+        let mut platform = Self::start_in(dir.path());
+        platform._kept = Some(dir);
+        platform
     }
 
     /// Serves from a directory that somebody else keeps.
