@@ -126,8 +126,11 @@ fn a_trigger_shows_its_verdict_and_explain_tells_why() {
         ["--user", "ada", "--set", "amount=42.10", "--set", "country=FR", "--event-id", "o-1"];
     let said = trigger(&[&paid[..], &["-o", "table"]].concat());
     assert_eq!(said.out, "o-1 ACCEPTED  earned 2.11 EUR\n");
-    let again = trigger(&[&paid[..], &["--at", "2026-01-01T00:00:00Z", "-o", "jsonl"]].concat());
-    assert_eq!(again.code, 0, "a reused id is the platform's to judge");
+    let again = trigger(&[&paid[..], &["-o", "table"]].concat());
+    assert_eq!(again.out, "o-1 DUPLICATE  earned 2.11 EUR\n");
+    let mut other = [&["trigger", "purchase"], &paid[..]].concat();
+    other[5] = "amount=43";
+    platform.run(Some(&tenant), &other).failed(5, &["used for another event"]);
 }
 
 #[test]

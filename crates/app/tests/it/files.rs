@@ -80,7 +80,7 @@ fn broken_rows_are_kept_with_their_reasons_and_the_rest_goes_on() {
     // Again: everything is there already. The mended rows go in under the ids they had.
     let again = platform.run(Some(&tenant), &COLUMNS).well();
     assert_eq!(again.lines()[0]["duplicates"], 3);
-    let mended = rejected.replace("o-3,,", "o-3,u9,").replace("2026-13-02", "2026-12-02");
+    let mended = rejected.replace("o-3,,", "o-3,u9,").replace("2026-13-02", "2026-10-02");
     platform.file("mended.csv", &mended);
     let mut args = COLUMNS;
     args[1] = "mended.csv";
@@ -181,5 +181,5 @@ fn a_dry_run_sends_nothing_and_wrong_columns_are_named() {
         .run(Some(&tenant), &wrong)
         .failed(2, &["no column \"custmer\"; did you mean \"customer\"?"]);
     let missing = ["import", "nothing.csv", "--user", "u"];
-    platform.run(Some(&tenant), &missing).failed(2, &["which column holds the time?"]);
+    platform.run(Some(&tenant), &missing).failed(2, &["which action are these events?"]);
 }

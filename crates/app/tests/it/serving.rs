@@ -107,5 +107,5 @@ fn a_faulty_configuration_is_told_with_its_places() {
         .failed(2, &["\"dmc\" is no role; did you mean dcm?"]);
     serve(&dir, &["--admin-token", ADMIN, "--log", "loud=yes"]).failed(2, &["is not a log filter"]);
     serve(&dir, &["--admin-token", ADMIN, "--crash-at", "nowhere"])
-        .failed(2, &["is no crash point"]);
+        .failed(2, &["is none of after_append"]);
 }
