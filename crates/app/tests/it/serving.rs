@@ -17,7 +17,7 @@ fn it_says_where_it_is_answers_and_stops_in_order() {
     let dir = TempDir::new();
     let platform = Platform::start_in(dir.path());
     assert!(platform.url.starts_with("http://127.0.0.1:") && !platform.url.ends_with(":0"));
-    assert_eq!(platform.get("/readyz", None)["status"], "READY");
+    assert_eq!(platform.get("/readyz", None)["ready"], true);
     assert_eq!(platform.stop().code(), Some(0));
     // The log of the database was moved into its file: nothing is left to recover.
     let wal = dir.path().join("data/incent.db-wal");
@@ -51,7 +51,7 @@ fn a_second_process_on_the_same_data_is_refused() {
     run(dir.path(), &dev).failed(5, &["in use"]);
     let reset = [&dev[..], &["--reset"]].concat();
     run(dir.path(), &reset).failed(5, &["in use"]);
-    assert_eq!(first.get("/readyz", None)["status"], "READY", "the first one goes on");
+    assert_eq!(first.get("/readyz", None)["ready"], true, "the first one goes on");
 }
 
 #[test]
