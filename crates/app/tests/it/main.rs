@@ -1,4 +1,9 @@
 //! The real binary, as its users run it: on a free port, in a directory of its own.
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test stops at the first thing that is not as it should be"
+)]
 
 mod campaigns;
 mod demo;
