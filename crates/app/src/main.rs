@@ -17,6 +17,7 @@ mod config;
 mod data_dir;
 mod demo;
 mod failure;
+mod housekeeping;
 mod interrupt;
 mod output;
 mod platform;

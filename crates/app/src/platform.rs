@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{SystemClock, SystemIds};
 use crate::data_dir;
 use crate::failure::{Code, Failure, Outcome};
+use crate::housekeeping::keep_house;
 use crate::roles::Roles;
 
 /// The one partition of the embedded log.
@@ -54,6 +55,8 @@ pub struct Platform {
     /// Makes ids and secrets.
     pub ids: Arc<dyn IdGen>,
     calculator: Option<Calculator>,
+    house: JoinHandle<()>,
+    stop_house: CancellationToken,
     /// Keeps the channel of `decided` open where nothing decides.
     _undecided: watch::Sender<Option<Position>>,
 }
@@ -112,6 +115,8 @@ impl Platform {
             }
             false => (undecided.subscribe(), None),
         };
+        let stop_house = CancellationToken::new();
+        let house = tokio::spawn(keep_house(control.clone(), clock.clone(), stop_house.clone()));
         let platform = Self {
             db,
             control,
@@ -123,6 +128,8 @@ impl Platform {
             clock,
             ids,
             calculator,
+            house,
+            stop_house,
             _undecided: undecided,
         };
         platform.taken_over(dir).await?;
@@ -156,8 +163,8 @@ impl Platform {
         Box::new(move || {
             for (name, health) in parts.iter().flatten() {
                 match &*health.borrow() {
-                    Health::Working => {}
-                    Health::Starting => return Err(format!("the {name} is starting")),
+                    // A part that has had nothing to do yet is still starting.
+                    Health::Working | Health::Starting => {}
                     Health::Waiting(why) => return Err(format!("the {name} waits: {why}")),
                     Health::Stopped => return Err(format!("the {name} has stopped")),
                     Health::Halted(why) => return Err(format!("the {name} has halted: {why}")),
@@ -169,6 +176,10 @@ impl Platform {
 
     /// Stops worker, relay and store, in this order: each finishes what it has in hand.
     pub async fn stop(self) {
+        self.stop_house.cancel();
+        if self.house.await.is_err() {
+            tracing::error!("housekeeping broke off");
+        }
         if let Some(calculator) = self.calculator {
             calculator.stop().await;
         }

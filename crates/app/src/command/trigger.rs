@@ -5,17 +5,16 @@ use std::time::{Duration, Instant};
 
 use domain::id::{ActionCode, EventId, UserRef};
 use domain::time::Timestamp;
-use engine::ports::{Clock, IdGen};
+use engine::ports::IdGen;
 use serde_json::{Value, json};
 
 use super::{payload, verdict};
 use crate::client::{As, Client};
-use crate::clock::{SystemClock, SystemIds};
+use crate::clock::SystemIds;
 use crate::config::connection::{self, Connection};
 use crate::failure::{Code, Failure, Outcome};
 use crate::interrupt::Interrupt;
 use crate::output::{Format, Ink, Output};
-use crate::reading::Event;
 
 /// Flags of `trigger`.
 #[derive(Debug, clap::Args)]
@@ -80,32 +79,28 @@ pub fn run(args: Args, out: &Output) -> Outcome {
             }
             next += pause;
         }
-        let receipt = send(&client, &event(&args, &payload)?, args.wait)?;
+        let receipt = send(&client, event(&args, &payload)?, args.wait)?;
         show(&client, &args, &receipt, out)?;
     }
     Ok(())
 }
 
-fn event(args: &Args, payload: &str) -> Outcome<Event> {
+/// The event as JSON. Without `--at` it has no time: the platform fills one in, and sending the same
+/// event id again is then a duplicate and no contradiction.
+fn event(args: &Args, payload: &str) -> Outcome<String> {
     let id = args.event_id.clone().unwrap_or_else(|| format!("trigger-{}", SystemIds.uuid()));
-    Ok(Event {
-        event_id: EventId::new(&id).map_err(|why| Failure::usage(format!("the event id {why}")))?,
-        user_id: UserRef::new(&args.user)
-            .map_err(|why| Failure::usage(format!("the user {why}")))?,
-        action: ActionCode::new(&args.action)
-            .map_err(|why| Failure::usage(format!("the action {why}")))?,
-        event_ts: args.at.unwrap_or_else(|| SystemClock.now()),
-        payload: payload.to_owned(),
-    })
+    EventId::new(&id).map_err(|why| Failure::usage(format!("the event id {why}")))?;
+    UserRef::new(&args.user).map_err(|why| Failure::usage(format!("the user {why}")))?;
+    ActionCode::new(&args.action).map_err(|why| Failure::usage(format!("the action {why}")))?;
+    let head = json!({"eventId": id, "userId": args.user, "action": args.action}).to_string();
+    let time = args.at.map(|at| format!(r#","eventTs":"{at}""#)).unwrap_or_default();
+    Ok(format!(r#"{}{time},"payload":{payload}}}"#, head.trim_end_matches('}')))
 }
 
-fn send(client: &Client, event: &Event, wait: u8) -> Outcome<Value> {
-    let body = event
-        .to_json()
-        .map_err(|e| Failure::usage("the payload is not JSON").why(e.to_string()))?;
+fn send(client: &Client, event: String, wait: u8) -> Outcome<Value> {
     let prefer = format!("wait={wait}");
     let headers = [("prefer", prefer.as_str())];
-    let reply = client.call_with(As::Tenant, ("POST", "/api/v1/events"), &headers, Some(body))?;
+    let reply = client.call_with(As::Tenant, ("POST", "/api/v1/events"), &headers, Some(event))?;
     reply.expect_success().map(|reply| reply.body)
 }
 

@@ -1,10 +1,18 @@
-//! The real binary, from outside.
+//! The real binary, as its users run it: on a free port, in a directory of its own; and killed.
 #![expect(
     clippy::expect_used,
-    clippy::panic,
+    clippy::unwrap_used,
     clippy::print_stdout,
     reason = "a test stops at the first thing that is not as it should be"
 )]
 
+mod campaigns;
 mod crash;
+mod demo;
+mod doctor;
+mod files;
+mod help;
 mod process;
+mod push;
+mod serving;
+mod support;

@@ -14,6 +14,8 @@ use crate::failure::{Failure, Outcome};
 
 /// A name by which a document is found again.
 pub type Name = Text<1, 200>;
+/// An operator's own name for something, unique in the tenant.
+pub type Key = Text<1, 100>;
 
 domain::choice! {
     /// What a document describes.
@@ -90,12 +92,14 @@ domain::choice! {
 }
 
 domain::shape! {
-    /// A cohort, found again by its name.
+    /// A cohort, found again by its key or name.
     pub struct CohortDocument {
         /// `Cohort`.
         "kind" kind: Kind,
         /// Whose; the tenant of the same run, or of the connection, when left out.
         "tenant" tenant: Option<Name>,
+        /// The operator's own name for it: with one, it is found again under another name.
+        "key" key: Option<Key>,
         /// Its name.
         "name" name: Name,
         /// How it gets its members.
@@ -122,12 +126,14 @@ domain::choice! {
 }
 
 domain::shape! {
-    /// A campaign, found again by its name.
+    /// A campaign, found again by its key or name.
     pub struct CampaignDocument {
         /// `Campaign`.
         "kind" kind: Kind,
         /// Whose; the tenant of the same run, or of the connection, when left out.
         "tenant" tenant: Option<Name>,
+        /// The operator's own name for it: with one, it is found again under another name.
+        "key" key: Option<Key>,
         /// Its name.
         "name" name: Name,
         /// SIMPLE or QUEST.

@@ -1,6 +1,7 @@
 //! The platform as `apply` sees it: what is there, found by name, and how to change it.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use domain::compile::check_rule;
 use domain::id::CohortId;
@@ -9,7 +10,7 @@ use uuid::Uuid;
 
 use super::diff::{Difference, differences};
 use super::document::{
-    CampaignDocument, CohortDocument, CohortType, Document, LimitsDocument, Name, Status,
+    CampaignDocument, CohortDocument, CohortType, Document, Key, LimitsDocument, Name, Status,
     TenantDocument, name_cohorts,
 };
 use super::{Change, Verb};
@@ -19,6 +20,11 @@ use crate::failure::{Code, Failure, Outcome};
 /// Items in a page.
 const PAGE: u16 = 1000;
 
+/// How long to wait for a cohort to be computed; after that it goes on in the background.
+const COMPUTED_WITHIN: Duration = Duration::from_secs(60);
+/// Pause between two looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
 /// A running platform and what has been learnt of it.
 pub struct Platform {
     client: Client,
@@ -27,14 +33,23 @@ pub struct Platform {
     current: Option<String>,
     /// Ids of tenants by name, read when first asked for.
     tenants: Option<HashMap<String, Value>>,
-    /// Cohorts by tenant and name, read when first asked for.
-    cohorts: HashMap<String, HashMap<String, Value>>,
+    /// Cohorts by tenant, read when first asked for.
+    cohorts: HashMap<String, Vec<Value>>,
+    /// Campaigns by tenant, read when first asked for.
+    campaigns: HashMap<String, Vec<Value>>,
 }
 
 impl Platform {
     /// The platform behind a client.
     pub fn new(client: Client, dry_run: bool) -> Self {
-        Self { client, dry_run, current: None, tenants: None, cohorts: HashMap::new() }
+        Self {
+            client,
+            dry_run,
+            current: None,
+            tenants: None,
+            cohorts: HashMap::new(),
+            campaigns: HashMap::new(),
+        }
     }
 
     /// The tenant of the last Tenant document applied.
@@ -114,14 +129,18 @@ impl Platform {
             }
             CohortType::Dynamic => {
                 wanted["criteria"] = document.criteria.clone().unwrap_or_default();
-                wanted["refresh"] = json!(document.refresh);
+                wanted["refresh"] =
+                    json!(document.refresh.map_or("NONE", |refresh| refresh.as_str()));
             }
         }
-        let old = self.cohorts(&tenant)?.get(name).cloned();
+        let key = document.key.as_ref();
+        let old = find(self.cohorts(&tenant)?, key, name).cloned();
         let Some(old) = old else {
             wanted["tenantId"] = json!(tenant);
+            wanted["key"] = json!(key);
             let now = self.write_for(&tenant, "POST", "/api/v1/cohorts", &wanted)?;
-            self.cohorts(&tenant)?.insert(name.to_owned(), now);
+            self.computed(&tenant, &now)?;
+            self.cohorts(&tenant)?.push(now);
             return Ok(created("Cohort", name));
         };
         let path = format!("/api/v1/cohorts/{}", encoded(&id_of(&old, "cohortId")));
@@ -133,21 +152,43 @@ impl Platform {
         }
         let change = updated("Cohort", name, differences(&is, &wanted));
         if change.verb == Verb::Update {
-            self.write_for(&tenant, "PUT", &path, &wanted)?;
+            let now = self.write_for(&tenant, "PUT", &path, &wanted)?;
+            self.computed(&tenant, &now)?;
         }
         Ok(change)
+    }
+
+    /// Waits until a dynamic cohort is computed, so that campaigns on it begin with its members.
+    fn computed(&self, tenant: &str, cohort: &Value) -> Outcome {
+        let id = id_of(cohort, "cohortId");
+        let path = format!("/api/v1/cohorts/{}", encoded(&id));
+        let started = Instant::now();
+        let mut status = id_of(cohort, "status");
+        while status == "COMPUTING" && started.elapsed() < COMPUTED_WITHIN {
+            std::thread::sleep(LOOK_AGAIN);
+            let now = self.on(tenant).get(As::Admin, &path)?;
+            status = id_of(&now, "status");
+            if status == "FAILED" {
+                return Err(Failure::new(Code::Failure, "the cohort cannot be computed")
+                    .why(id_of(&now, "lastError")));
+            }
+        }
+        Ok(())
     }
 
     fn campaign(&mut self, document: &CampaignDocument) -> Outcome<Change> {
         let tenant = self.tenant_of(document.tenant.as_ref())?;
         let name = document.name.as_str();
         let wanted = self.wanted_campaign(&tenant, document)?;
-        let old = self.campaign_named(&tenant, name)?;
+        let key = document.key.as_ref();
+        let old = find(self.campaigns(&tenant)?, key, name).cloned();
         let (change, now) = match old {
             None => {
                 let mut body = wanted.clone();
                 body["tenantId"] = json!(tenant);
+                body["key"] = json!(key);
                 let now = self.write_for(&tenant, "POST", "/api/v1/campaigns", &body)?;
+                self.campaigns(&tenant)?.push(now.clone());
                 (created("Campaign", name), now)
             }
             Some(old) => {
@@ -174,6 +215,8 @@ impl Platform {
     ) -> Outcome<Change> {
         let is = now.get("status").and_then(Value::as_str).unwrap_or("DRAFT");
         let verb = match document.status {
+            // One that is over stays over; its document need not be changed for that.
+            Some(_) if is == "ENDED" => return Ok(change),
             Some(Status::Active) if is != "ACTIVE" => "activate",
             Some(Status::Paused) if is == "ACTIVE" => "pause",
             _ => return Ok(change),
@@ -193,8 +236,9 @@ impl Platform {
 
     fn wanted_campaign(&mut self, tenant: &str, document: &CampaignDocument) -> Outcome<Value> {
         let cohorts = self.cohorts(tenant)?;
-        let mut lookup =
-            |name: &str| -> Option<CohortId> { id_of(cohorts.get(name)?, "cohortId").parse().ok() };
+        let mut lookup = |name: &str| -> Option<CohortId> {
+            id_of(find(cohorts, None, name)?, "cohortId").parse().ok()
+        };
         let mut rule = document.rule.clone();
         let mut unknown = name_cohorts(&mut rule, &mut lookup);
         let cohort = document.cohort.as_ref().map(|cohort| {
@@ -205,8 +249,9 @@ impl Platform {
             id
         });
         if let Some(name) = unknown.first() {
-            let known: Vec<&str> = self.cohorts[tenant].keys().map(String::as_str).collect();
-            let near = domain::shape::suggest(name, known.iter().copied());
+            let known: Vec<String> =
+                self.cohorts[tenant].iter().map(|c| id_of(c, "name")).collect();
+            let near = domain::shape::suggest(name, known.iter().map(String::as_str));
             let near = near.map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
             return Err(Failure::new(Code::NotFound, format!("there is no cohort {name:?}{near}"))
                 .mend("apply a Cohort document of that name, in the same run or before"));
@@ -222,31 +267,33 @@ impl Platform {
         }))
     }
 
-    fn campaign_named(&self, tenant: &str, name: &str) -> Outcome<Option<Value>> {
-        if is_made_up(tenant) {
-            return Ok(None);
+    fn campaigns(&mut self, tenant: &str) -> Outcome<&mut Vec<Value>> {
+        if !self.campaigns.contains_key(tenant) {
+            let known = self.list(tenant, "campaigns")?;
+            self.campaigns.insert(tenant.to_owned(), known);
         }
-        let mut found = None;
-        let path = format!(
-            "/api/v1/tenants/{}/campaigns?name={}&pageSize={PAGE}",
-            encoded(tenant),
-            encoded(name)
-        );
-        self.on(tenant).each_page(As::Admin, &path, |page| {
-            // The filter may match parts of names.
-            let exact =
-                page.into_iter().find(|c| c.get("name").and_then(Value::as_str) == Some(name));
-            found = found.take().or(exact);
-            Ok(())
-        })?;
-        // A list may be shorter than the thing itself.
-        match found {
-            Some(found) if found.get("rule").is_none() => {
-                let path = format!("/api/v1/campaigns/{}", encoded(&id_of(&found, "campaignId")));
-                self.on(tenant).get(As::Admin, &path).map(Some)
-            }
-            found => Ok(found),
+        Ok(self.campaigns.entry(tenant.to_owned()).or_default())
+    }
+
+    fn cohorts(&mut self, tenant: &str) -> Outcome<&mut Vec<Value>> {
+        if !self.cohorts.contains_key(tenant) {
+            let known = self.list(tenant, "cohorts")?;
+            self.cohorts.insert(tenant.to_owned(), known);
         }
+        Ok(self.cohorts.entry(tenant.to_owned()).or_default())
+    }
+
+    /// All of a tenant's things of a kind. A tenant that a dry run made up has none.
+    fn list(&self, tenant: &str, kind: &str) -> Outcome<Vec<Value>> {
+        let mut found = Vec::new();
+        if !is_made_up(tenant) {
+            let path = format!("/api/v1/tenants/{}/{kind}?pageSize={PAGE}", encoded(tenant));
+            self.on(tenant).each_page(As::Admin, &path, |page| {
+                found.extend(page);
+                Ok(())
+            })?;
+        }
+        Ok(found)
     }
 
     fn members(&self, tenant: &str, path: &str) -> Outcome<Value> {
@@ -268,18 +315,6 @@ impl Platform {
             self.tenants = Some(by_name(&self.client, &path)?);
         }
         Ok(self.tenants.get_or_insert_default())
-    }
-
-    fn cohorts(&mut self, tenant: &str) -> Outcome<&mut HashMap<String, Value>> {
-        if !self.cohorts.contains_key(tenant) {
-            let path = format!("/api/v1/tenants/{}/cohorts?pageSize={PAGE}", encoded(tenant));
-            let known = match is_made_up(tenant) {
-                true => HashMap::new(),
-                false => by_name(&self.on(tenant), &path)?,
-            };
-            self.cohorts.insert(tenant.to_owned(), known);
-        }
-        Ok(self.cohorts.entry(tenant.to_owned()).or_default())
     }
 
     /// The tenant that a document names, else that of this run, else that of the connection.
@@ -337,6 +372,17 @@ fn send(
 /// Whether a dry run made this id up.
 fn is_made_up(id: &str) -> bool {
     id == Uuid::nil().to_string()
+}
+
+/// The thing of this key, else of this name.
+fn find<'v>(things: &'v [Value], key: Option<&Key>, name: &str) -> Option<&'v Value> {
+    let has = |thing: &&Value, field: &str, text: &str| {
+        thing.get(field).and_then(Value::as_str) == Some(text)
+    };
+    match key {
+        Some(key) => things.iter().find(|thing| has(thing, "key", key.as_str())),
+        None => things.iter().find(|thing| has(thing, "name", name)),
+    }
 }
 
 fn by_name(client: &Client, path: &str) -> Outcome<HashMap<String, Value>> {

@@ -55,6 +55,9 @@ pub struct Args {
     /// What is logged: a level, or a list such as warn,incent_engine=debug
     #[arg(long, env = "INCENT_LOG", value_name = "FILTER", default_value = "warn")]
     pub log: String,
+    /// Only so many purchases, the earliest, for tests
+    #[arg(long, hide = true, overrides_with = "purchases", value_name = "N")]
+    pub purchases: Option<usize>,
     /// Where and when to die, for tests: POINT or POINT:COUNT
     #[arg(long, env = "INCENT_CRASH_AT", hide = true)]
     pub crash_at: Option<engine::crash::CrashPlan>,
@@ -69,7 +72,7 @@ pub fn run(args: Args, out: &Output) -> Outcome {
         let stop = stop_token();
         let (server, demo) = start(&args, &dir, out).await?;
         let replayed = tokio::select! {
-            replayed = replay::replay(&server, &demo, out) => replayed,
+            replayed = replay::replay(&server, &demo, args.purchases, out) => replayed,
             () = stop.cancelled() => Err(Failure::interrupted()),
         };
         // In either case the server stops in order: what is decided by then is kept.
@@ -179,7 +182,7 @@ fn addresses(server: &Server, demo: &Demo, report: &store::report::Report, out: 
         demo.key,
         demo.admin_token,
         bold("Try, in another terminal (target/release/incent when run by cargo)"),
-        replay::LAST_EVENT,
+        replay::SHOWN_EVENT,
     )
 }
 

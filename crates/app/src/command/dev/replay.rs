@@ -20,8 +20,8 @@ use crate::reading::mapping::{Flags, Mapping};
 use crate::reading::{Events, Item, Kind};
 use crate::server::Server;
 
-/// The last event of the replay, by time and line: when it is decided, all are.
-pub const LAST_EVENT: &str = "cdnow-69652";
+/// An event worth explaining: a purchase that meets most of the campaigns.
+pub const SHOWN_EVENT: &str = "cdnow-2";
 
 /// What became of the replay.
 #[derive(Clone, Copy, Debug)]
@@ -33,11 +33,19 @@ pub struct Replayed {
 }
 
 /// Replays what is not in the log yet. Nothing is decided twice: an event's id comes from its line.
-pub async fn replay(server: &Server, demo: &Demo, out: &Output) -> Outcome<Replayed> {
+pub async fn replay(
+    server: &Server,
+    demo: &Demo,
+    most: Option<usize>,
+    out: &Output,
+) -> Outcome<Replayed> {
     let platform = &server.platform;
-    let items = purchases()?;
+    let mut items = purchases()?;
+    items.truncate(most.unwrap_or(usize::MAX));
     let purchases = items.len() as u64;
-    if is_over(platform, demo).await? {
+    // In the order of time: when the last one is decided, all are.
+    let last = items.last().map(|item| item.event.event_id.clone());
+    if is_over(platform, demo, last).await? {
         out.say("the purchases are decided already, from an earlier start; none is granted twice");
         return Ok(Replayed { accepted: 0, took: Duration::ZERO });
     }
@@ -150,9 +158,9 @@ fn incoming(item: Item) -> IncomingEvent {
 }
 
 /// Whether an earlier start has come to the end.
-async fn is_over(platform: &Platform, demo: &Demo) -> Outcome<bool> {
+async fn is_over(platform: &Platform, demo: &Demo, last: Option<EventId>) -> Outcome<bool> {
     let tenant = demo.tenant;
-    let last = EventId::new(LAST_EVENT).map_err(|e| Failure::usage(e.to_string()))?;
+    let Some(last) = last else { return Ok(true) };
     let read = platform.control.read(move |sql| {
         let mode = tenants::get(sql, tenant)?.map(|tenant| tenant.mode);
         Ok((mode, decisions::by_event(sql, tenant, &last)?))

@@ -1,5 +1,6 @@
 //! What the demo's campaigns have done, worth looking at.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -105,13 +106,12 @@ fn refusals(report: &Report, out: &Output) -> String {
             by_reason.entry(*reason).or_default().push((*count, &campaign.name));
         }
     }
-    let mut reasons: Vec<(u64, Reason, Vec<(u64, &str)>)> = by_reason
-        .into_iter()
-        .map(|(reason, of)| (of.iter().map(|(count, _)| count).sum(), reason, of))
-        .collect();
-    reasons.sort_by(|a, b| b.0.cmp(&a.0));
-    let rows = reasons.into_iter().map(|(count, reason, mut of)| {
-        of.sort_by(|a, b| b.0.cmp(&a.0));
+    let total = |of: &[(u64, &str)]| of.iter().map(|(count, _)| count).sum::<u64>();
+    let mut reasons: Vec<_> = by_reason.into_iter().collect();
+    reasons.sort_by_key(|(_, of)| Reverse(total(of)));
+    let rows = reasons.into_iter().map(|(reason, mut of)| {
+        let count = total(&of);
+        of.sort_by_key(|(count, _)| Reverse(*count));
         let names: Vec<String> =
             of.iter().take(3).map(|(n, name)| format!("{name} {}", grouped(*n))).collect();
         let more = of.len().saturating_sub(3);

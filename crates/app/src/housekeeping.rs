@@ -1,0 +1,58 @@
+//! What has to be done now and then, in small steps: campaigns whose time is over become ENDED.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::config::TenantMode;
+use domain::time::SECOND_US;
+use engine::ports::Clock;
+use store::control::campaigns::end_due;
+use store::control::tenants::{self, TenantRow};
+use store::control::{Change, Control, PAGE_SIZE_MAX, PageRequest};
+use tokio_util::sync::CancellationToken;
+
+/// Pause between two rounds.
+const EVERY: Duration = Duration::from_secs(60);
+/// Keeps house until told to stop. What fails is logged and tried again in the next round.
+pub async fn keep_house(control: Control, clock: Arc<dyn Clock>, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_some() {
+        if let Err(error) = round(&control, clock.as_ref()).await {
+            tracing::warn!(%error, "housekeeping failed; it is tried again in a minute");
+        }
+    }
+}
+
+/// One round.
+async fn round(control: &Control, clock: &dyn Clock) -> store::Result<()> {
+    let mut page = PageRequest::first(PAGE_SIZE_MAX)?;
+    loop {
+        let tenants = control.read(move |sql| tenants::list(sql, page)).await?;
+        for tenant in tenants.items {
+            end_campaigns(control, clock, tenant).await?;
+        }
+        match tenants.next {
+            Some(next) => page = PageRequest::new(Some(next), PAGE_SIZE_MAX)?,
+            None => return Ok(()),
+        }
+    }
+}
+
+/// By the time of the log: events come with their own time, and late ones still count.
+async fn end_campaigns(
+    control: &Control,
+    clock: &dyn Clock,
+    tenant: TenantRow,
+) -> store::Result<()> {
+    // A replay is decided the same whenever it is run: nothing changes under it.
+    if tenant.mode == TenantMode::Replay {
+        return Ok(());
+    }
+    let id = tenant.tenant_id;
+    let before = tenant.last_append_time.plus_micros(-tenant.allowed_lateness_s * SECOND_US);
+    let change = Change { actor: "system".to_owned(), at: clock.now() };
+    let ended = control.write(move |sql| end_due(sql, id, before, &change)).await?;
+    if !ended.is_empty() {
+        tracing::info!(tenant = %id, campaigns = ended.len(), "campaigns are over");
+    }
+    Ok(())
+}
