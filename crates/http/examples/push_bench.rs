@@ -87,7 +87,13 @@ fn server() -> (Arc<Hub>, axum::Router) {
     // Clients that only throw away what they read answer no ping.
     let settings =
         PushSettings { ping_every: Duration::from_secs(3600), ..PushSettings::default() };
-    let push = Push::new(hub.clone(), Arc::new(TokenIsUser), Arc::new(Now), settings, PushMetrics::default());
+    let push = Push::new(
+        hub.clone(),
+        Arc::new(TokenIsUser),
+        Arc::new(Now),
+        settings,
+        PushMetrics::default(),
+    );
     (hub, push::router(push))
 }
 
