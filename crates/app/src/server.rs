@@ -108,6 +108,7 @@ fn push(app: &App, platform: &Platform, metrics: PushMetrics) -> Arc<Push> {
         Arc::new(app.clone()),
         platform.clock.clone(),
         PushSettings::default(),
+        metrics,
     )
 }
 
