@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::push::{Push, PushSettings};
+use http::push::{Push, PushMetrics, PushSettings};
 use http::{App, Config, Parts, Probe};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -55,8 +55,9 @@ impl Server {
         let mut config = Config::new(data_dir::server_key(start.data_dir, platform.ids.as_ref())?);
         config.admin_token = Some(start.admin_token.into());
         config.dev = start.dev;
+        let metrics = PushMetrics::register(&mut platform.registry);
         let app = App::new(parts(&mut platform, config));
-        let push = start.roles.push.then(|| push(&app, &platform));
+        let push = start.roles.push.then(|| push(&app, &platform, metrics));
         let further = push.clone().map(http::push::router).unwrap_or_default();
         let router = http::router_with(app.clone(), further);
         let stop = CancellationToken::new();
@@ -101,12 +102,13 @@ fn parts(platform: &mut Platform, config: Config) -> Parts {
     }
 }
 
-fn push(app: &App, platform: &Platform) -> Arc<Push> {
+fn push(app: &App, platform: &Platform, metrics: PushMetrics) -> Arc<Push> {
     Push::new(
         platform.hub.clone(),
         Arc::new(app.clone()),
         platform.clock.clone(),
         PushSettings::default(),
+        metrics,
     )
 }
 

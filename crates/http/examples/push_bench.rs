@@ -27,7 +27,7 @@ use engine::hub::{Dialect, Frame, Hub, HubSettings};
 use engine::ports::{Announce as _, Clock, IncentiveEvent, Place};
 use futures_util::SinkExt as _;
 use http::auth::jwt::UserToken;
-use http::push::{self, Push, PushSettings, Verified, VerifyEndUser};
+use http::push::{self, Push, PushMetrics, PushSettings, Verified, VerifyEndUser};
 use testkit::inbox::MemoryInbox;
 use testkit::incentive::incentive;
 use tokio_tungstenite::WebSocketStream;
@@ -87,7 +87,13 @@ fn server() -> (Arc<Hub>, axum::Router) {
     // Clients that only throw away what they read answer no ping.
     let settings =
         PushSettings { ping_every: Duration::from_secs(3600), ..PushSettings::default() };
-    let push = Push::new(hub.clone(), Arc::new(TokenIsUser), Arc::new(Now), settings);
+    let push = Push::new(
+        hub.clone(),
+        Arc::new(TokenIsUser),
+        Arc::new(Now),
+        settings,
+        PushMetrics::default(),
+    );
     (hub, push::router(push))
 }
 

@@ -114,7 +114,7 @@ async fn finish(socket: &mut WebSocket, push: &Push, ended: Ended) {
         Ended::ByUs(close) => Some(close),
         Ended::ByClient => None,
     };
-    push.count_end(close);
+    push.metrics.ended(close);
     let goodbye = async {
         if let Some(close) = close {
             let frame = CloseFrame { code: close.code(), reason: close.reason().into() };

@@ -11,6 +11,7 @@ mod budget;
 pub mod close;
 mod connection;
 mod message;
+mod metrics;
 mod refusal;
 mod sse;
 mod upgrade;
@@ -23,10 +24,6 @@ use axum::routing::get;
 use domain::id::user_id;
 use engine::hub::{Capacity, Dialect, End, Hub, Session};
 use engine::ports::Clock;
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -34,6 +31,7 @@ use crate::auth::jwt::{LEEWAY_US, UserToken};
 
 pub use access::{Origins, Refused, Verified, VerifyEndUser};
 pub use close::Close;
+pub use metrics::PushMetrics;
 
 /// Settings of push. The defaults suit phones and browsers.
 #[derive(Clone, Debug)]
@@ -95,14 +93,7 @@ pub struct Push {
     clock: Arc<dyn Clock>,
     settings: PushSettings,
     unauthenticated: Arc<Semaphore>,
-    ended: Family<EndLabels, Counter>,
-}
-
-/// How a connection ended.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct EndLabels {
-    /// The close code, or 0 when the client went away by itself.
-    code: u16,
+    metrics: PushMetrics,
 }
 
 impl Push {
@@ -112,22 +103,10 @@ impl Push {
         verifier: Arc<dyn VerifyEndUser>,
         clock: Arc<dyn Clock>,
         settings: PushSettings,
+        metrics: PushMetrics,
     ) -> Arc<Self> {
         let unauthenticated = Arc::new(Semaphore::new(settings.unauthenticated));
-        let ended = Family::default();
-        Arc::new(Self { hub, verifier, clock, settings, unauthenticated, ended })
-    }
-
-    /// Makes its counters and those of its hub visible under `incent_push_…`.
-    pub fn register(&self, registry: &mut Registry) {
-        self.hub.metrics().register(registry);
-        let help = "Connections that ended, by close code; 0 = the client went away";
-        registry.register("incent_push_ended", help, self.ended.clone());
-    }
-
-    /// Counts the end of a connection; `None` = the client went away.
-    fn count_end(&self, close: Option<Close>) {
-        self.ended.get_or_create(&EndLabels { code: close.map_or(0, Close::code) }).inc();
+        Arc::new(Self { hub, verifier, clock, settings, unauthenticated, metrics })
     }
 
     /// Ends all connections with a close that says resume, and returns when they are gone. Callers

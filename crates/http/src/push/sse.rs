@@ -154,7 +154,7 @@ impl Events {
 
     fn close(&mut self, close: Close) -> Bytes {
         self.is_over = true;
-        self.push.count_end(Some(close));
+        self.push.metrics.ended(Some(close));
         let close = ServerMessage::Close { code: close.code(), reason: close.reason() };
         format!("data: {}\n\n", close.text()).into()
     }

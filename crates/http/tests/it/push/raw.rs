@@ -130,10 +130,8 @@ async fn frames_that_break_the_protocol() {
         assert_eq!(rest(stream).await.1, Some(code), "{frame:x?}");
     }
     world.emptied().await;
-    let mut registry = prometheus_client::registry::Registry::default();
-    world.push.register(&mut registry);
     let mut text = String::new();
-    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    prometheus_client::encoding::text::encode(&mut text, &world.registry).unwrap();
     assert!(text.contains("incent_push_ended_total{code=\"1002\"} 5\n"), "{text}");
     assert!(text.contains("incent_push_ended_total{code=\"1009\"} 2\n"), "{text}");
 }

@@ -11,7 +11,8 @@ use engine::hub::{Capacity, Hub, HubSettings};
 use engine::ports::{Announce as _, Clock, IncentiveEvent};
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::auth::jwt::{LEEWAY_US, UserToken};
-use http::push::{self, Push, PushSettings, Refused, Verified, VerifyEndUser};
+use http::push::{self, Push, PushMetrics, PushSettings, Refused, Verified, VerifyEndUser};
+use prometheus_client::registry::Registry;
 use serde_json::Value;
 use testkit::inbox::MemoryInbox;
 use tokio::net::{TcpListener, TcpStream};
@@ -75,6 +76,7 @@ pub struct World {
     pub hub: Arc<Hub>,
     pub push: Arc<Push>,
     pub store: MemoryInbox,
+    pub registry: Registry,
     pub at: SocketAddr,
 }
 
@@ -90,12 +92,14 @@ impl World {
     pub async fn with(hub_settings: HubSettings, settings: PushSettings) -> Self {
         let store = MemoryInbox::default();
         let hub = Hub::new(store.clone(), hub_settings);
-        let push = Push::new(hub.clone(), Arc::new(Tokens), Arc::new(Still), settings);
+        let mut registry = Registry::default();
+        let metrics = PushMetrics::register(&mut registry);
+        let push = Push::new(hub.clone(), Arc::new(Tokens), Arc::new(Still), settings, metrics);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
         let router = push::router(push.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { hub, push, store, at }
+        Self { hub, push, store, registry, at }
     }
 
     /// Commits the `seq`-th incentive of a user, without announcing it.
