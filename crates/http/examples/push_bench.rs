@@ -258,6 +258,7 @@ fn fan_out() {
         });
         let mut client = another(&["drain", &at, &BUSY.to_string(), "ws"]);
         while hub.sessions() < BUSY {
+            // tidy-allow(sleep-in-test): a benchmark that waits for its clients
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let mut ours = Ours { hub, next: 1 };
