@@ -123,7 +123,8 @@ fn record(offset: i64, sent: &Sent) -> Record {
         kind: sent.kind,
         event: ActionEvent {
             tenant_id: TENANT,
-            event_id: format!("e{offset}").parse().expect("an id"),
+            // Quotes double in the stored form of a state that remembers the event.
+            event_id: format!("\"e\"{offset}").parse().expect("an id"),
             user_id: sent.user.parse().unwrap_or_else(|e| panic!("{}: {e}", what("user"))),
             action: sent.action.parse().unwrap_or_else(|e| panic!("{}: {e}", what("action"))),
             event_ts: sent.ts,
