@@ -12,6 +12,7 @@ use crate::rule::{
     Schedule, SimpleRule,
 };
 use crate::shape::{Fault, FaultCode, Faults};
+use crate::state::weight;
 use crate::time::{Length, Period, Timestamp};
 
 /// A campaign as it decides.
@@ -30,8 +31,8 @@ pub(crate) struct Campaign {
     pub exclude: Vec<CohortId>,
     /// All cohorts that its rule asks about.
     pub asks: Vec<CohortId>,
-    /// True when it keeps something in the user's row.
-    pub remembers: bool,
+    /// Most bytes that an event can add to the user's row; 0 when it keeps nothing there.
+    pub growth_bytes: usize,
     pub schedule: Option<Schedule>,
     pub repeat: Repetition,
     pub offers: Vec<Offer>,
@@ -152,11 +153,24 @@ impl Campaign {
         let own = self.include.iter().chain(&self.exclude).chain(&self.cohort).copied();
         own.chain(lines).chain(asked)
     }
-    fn keeps_state(&self) -> bool {
-        matches!(self.kind, Kind::Quest(_))
-            || self.repeat.max.is_some()
-            || self.repeat.cooldown.is_some()
-            || self.budgets.iter().any(|b| b.key.is_none())
+    fn growth(&self) -> usize {
+        let own = self.budgets.iter().filter(|b| b.key.is_none());
+        let budgets: usize = own.map(|b| weight::budget_most(&b.id)).sum();
+        let repeats = self.repeat.max.map_or(0, |_| weight::BUCKET_BYTES_MAX);
+        let recent = self.repeat.cooldown.map_or(0, |_| weight::INSTANT_BYTES);
+        let quest = match &self.kind {
+            Kind::Simple(_) => 0,
+            Kind::Quest(quest) => {
+                let rewards = self.offers.first().map_or(0, |offer| offer.rewards.len());
+                let steps: usize = quest.steps.iter().map(|s| weight::step_most(&s.id)).sum();
+                let unpaid = if self.retries() { weight::unpaid_most(rewards) } else { 0 };
+                weight::QUEST_BYTES + steps + unpaid
+            }
+        };
+        match budgets + repeats + recent + quest {
+            0 => 0,
+            parts => weight::CAMPAIGN_BYTES + parts,
+        }
     }
     /// All its expressions, each with its place in the rule document.
     pub fn expressions(&self) -> Vec<(String, &Expr)> {
@@ -237,7 +251,7 @@ impl<'f> Compiler<'f> {
             cohort: source.cohort_id,
             exclude,
             asks: Vec::new(),
-            remembers: false,
+            growth_bytes: 0,
             schedule: compiled.schedule,
             repeat: compiled.repeat,
             offers: compiled.offers,
@@ -246,7 +260,7 @@ impl<'f> Compiler<'f> {
             kind: compiled.kind,
         };
         campaign.asks = campaign.cohorts().collect();
-        campaign.remembers = campaign.keeps_state();
+        campaign.growth_bytes = campaign.growth();
         Ok(campaign)
     }
 

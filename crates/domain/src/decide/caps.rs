@@ -71,6 +71,7 @@ impl Meeting<'_> {
     ) -> Result<Paid, Refusal> {
         let budgets = self.fit_budgets(campaign, grants)?;
         let limits = self.fit_limits(grants.len() as u64)?;
+        self.room_for_grant()?;
         let mut first = None;
         for (i, (grant, budgets)) in (0_u64..).zip(grants.iter().zip(budgets)) {
             let id = self.write(campaign, earned, grant, (limits.plus(i + 1), budgets));

@@ -8,7 +8,7 @@ use crate::compile::{Campaign, Kind, Repetition, TenantRules};
 use crate::expr::{Expr, Scope, Verdict};
 use crate::id::CohortId;
 use crate::limit::Window;
-use crate::state::{CampaignState, STATE_BYTES_MAX, UserState};
+use crate::state::{CampaignState, STATE_BYTES_MAX, UserState, weight};
 use crate::time::{Day, Timestamp};
 
 /// Most grants (completions) that a cooldown looks back on; older ones are forgotten first.
@@ -141,11 +141,42 @@ impl<'m> Meeting<'m> {
     /// Refuses when the user's row has no room for what the campaign remembers. Asked before
     /// anything is written, so that a refusal leaves no trace.
     pub fn room_for(&self, campaign: &Campaign) -> Result<(), Refusal> {
-        const SPARE: usize = 512;
-        if campaign.remembers && self.state.weight() + SPARE > STATE_BYTES_MAX {
-            return Err(Reason::UserStateFull.into());
+        if campaign.growth_bytes == 0 {
+            return Ok(());
         }
-        Ok(())
+        let most = self.state.weight() + campaign.growth_bytes + weight::BUCKET_BYTES_MAX;
+        if most <= STATE_BYTES_MAX || most - self.present(campaign) <= STATE_BYTES_MAX {
+            return Ok(());
+        }
+        Err(Reason::UserStateFull.into())
+    }
+
+    /// Refuses when the user's row has no room for the day of a grant.
+    pub fn room_for_grant(&self) -> Result<(), Refusal> {
+        let day = self.append_day();
+        let has_day = self.state.limit.days.last().is_some_and(|(last, _)| *last == day);
+        if has_day || self.state.weight() + weight::BUCKET_BYTES_MAX <= STATE_BYTES_MAX {
+            return Ok(());
+        }
+        Err(Reason::UserStateFull.into())
+    }
+
+    /// Bytes that the campaign's part of the row has already and need not grow by again.
+    fn present(&self, campaign: &Campaign) -> usize {
+        let Some(own) = self.own_state(campaign) else { return 0 };
+        let budgets = campaign.budgets.iter().filter(|b| b.key.is_none());
+        let budgets: usize = budgets
+            .filter_map(|b| own.budgets.get(&b.id).map(|meter| weight::budget(&b.id, meter)))
+            .sum();
+        let quest = match (&campaign.kind, &own.quest) {
+            (Kind::Quest(quest), Some(state)) => {
+                let value = |id: &String| Some(weight::step(id, state.steps.get(id)?));
+                let steps: usize = quest.steps.iter().filter_map(|step| value(&step.id)).sum();
+                weight::QUEST_BYTES + steps
+            }
+            _ => 0,
+        };
+        weight::CAMPAIGN_BYTES + budgets + quest
     }
 
     /// Refuses when the user was rewarded as often as allowed, or too short a time ago.

@@ -30,7 +30,7 @@ use crate::event::{Record, RecordKind, USER_UPDATED};
 use crate::expr::{Facts, Scope, Why, WhyKind};
 use crate::id::{CohortId, UserId};
 use crate::payload::{Payload, PayloadError};
-use crate::state::{SEEN_ACTIONS_MAX, UserState};
+use crate::state::{SEEN_ACTIONS_MAX, SEEN_BYTES_MAX, STATE_BYTES_MAX, UserState, weight};
 use caps::Ledger;
 use meeting::{Days, Meeting};
 
@@ -137,7 +137,11 @@ fn count_action(state: &mut UserState, event: &Parsed<'_>) -> bool {
         *count += 1;
         return false;
     }
-    if state.seen.len() < SEEN_ACTIONS_MAX {
+    let bytes = weight::seen_weight(action);
+    let has_room = state.seen.len() < SEEN_ACTIONS_MAX
+        && state.seen_weight() + bytes <= SEEN_BYTES_MAX
+        && state.weight() + bytes <= STATE_BYTES_MAX;
+    if has_room {
         state.seen.insert(action.clone(), 1);
         return true;
     }

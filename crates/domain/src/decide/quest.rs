@@ -213,6 +213,9 @@ fn pay_one(campaign: &Campaign, unpaid: &Unpaid, meeting: &mut Meeting<'_>) -> O
     });
     // A reward that the campaign no longer has cannot be paid.
     let mut grants = grants.collect::<Option<Vec<_>>>()?;
+    if campaign.budgets.iter().any(|b| b.key.is_none()) {
+        meeting.room_for(campaign).ok()?;
+    }
     let earned = Earned { cause: Cause::Cycle(unpaid.cycle), event_id: &unpaid.event_id };
     let paid = meeting.pay(campaign, earned, &mut grants).ok()?;
     complete(campaign, meeting, (None, unpaid.cycle), (paid.first, None));

@@ -5,6 +5,7 @@ mod blocks;
 mod case;
 mod catalogue;
 mod criteria;
+mod full_state;
 mod tables;
 mod world;
 

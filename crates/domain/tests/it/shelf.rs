@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::decide::{Changes, Loaded, Needs, StoredUser};
 use domain::id::{CohortId, TenantId, UserId};
 use domain::limit::Meter;
-use domain::state::UserState;
+use domain::state::{STATE_BYTES_MAX, UserState};
 use domain::time::Day;
 use rust_decimal::Decimal;
 
@@ -75,6 +75,7 @@ impl Shelf {
             row.version += 1;
             row.state = serde_json::to_string(&changed.state).unwrap();
             assert_eq!(state(&row.state), changed.state, "a state survives its stored form");
+            assert!(row.state.len() <= STATE_BYTES_MAX, "{} bytes: {}", row.state.len(), row.state);
             if changed.attributes.is_some() {
                 row.attributes.clone_from(&changed.attributes);
             }

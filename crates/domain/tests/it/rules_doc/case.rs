@@ -8,7 +8,7 @@ use domain::incentive::{Incentive, RewardType};
 use domain::limit::LimitSpec;
 use domain::time::{Length, Timestamp, Zone};
 
-use super::world::{CampaignDoc, Decided, Sent, Setting, id_of, run};
+use super::world::{CampaignDoc, Decided, Sent, Setting, id_of, run, run_reference};
 
 /// A line of a case: an event and what it must give.
 struct Line {
@@ -17,22 +17,24 @@ struct Line {
     number: usize,
 }
 
-/// Runs a case in batches of one and as one batch. Gives what is not as it should be, each with
-/// the line number in the case, from 1.
+/// Runs a case in batches of one, as one batch, and through the slow reference. Gives what is not
+/// as it should be, each with the line number in the case, from 1.
 pub fn failures(campaigns: &[CampaignDoc], case: &str) -> Vec<(usize, String)> {
     let (setting, lines) = read(case);
     assert!(!lines.is_empty(), "a case without events: {case:?}");
     let events: Vec<Sent> = lines.iter().map(|line| line.sent.clone()).collect();
+    let runs = [
+        ("in batches of one", run(campaigns, &setting, &events, 1)),
+        ("in one batch", run(campaigns, &setting, &events, events.len())),
+        ("by the reference", run_reference(campaigns, &setting, &events)),
+    ];
     let mut failures = Vec::new();
-    for batch_events in [1, events.len()] {
-        let decided = run(campaigns, &setting, &events, batch_events);
+    for (how, decided) in runs {
         for (line, decided) in lines.iter().zip(&decided) {
             let given = shown(campaigns, decided, line.expected.contains(" of "));
             if !alike(&line.expected, &given) {
-                let Line { expected, number, .. } = line;
-                let message =
-                    format!("expected {expected}, got {given}, in batches of {batch_events}");
-                failures.push((*number, message));
+                let why = format!("expected {}, got {given}, {how}", line.expected);
+                failures.push((line.number, why));
             }
         }
     }
@@ -199,11 +201,11 @@ fn reward(incentive: &Incentive) -> String {
     }
 }
 
-/// Equal, where a `?` stands for any letter or digit of a generated code.
+/// Equal, where a `?` stands for any letter or digit of a generated code; the reference has `#`.
 fn alike(expected: &str, given: &str) -> bool {
     expected.chars().count() == given.chars().count()
         && expected
             .chars()
             .zip(given.chars())
-            .all(|(e, g)| e == g || (e == '?' && g.is_ascii_alphanumeric()))
+            .all(|(e, g)| e == g || (e == '?' && (g.is_ascii_alphanumeric() || g == '#')))
 }

@@ -41,7 +41,7 @@ fn every_reason_has_an_example() {
         .collect();
     let shown = |reason: &&Reason| cases.iter().any(|case| case.contains(reason.as_str()));
     let missing: Vec<&str> = Reason::ALL.iter().filter(|r| !shown(r)).map(|r| r.as_str()).collect();
-    // To fill a user's state takes hundreds of events; the tests of `decide` do.
+    // To fill a user's state takes hundreds of events: see the module `full_state`.
     assert_eq!(missing, ["USER_STATE_FULL"]);
 }
 
@@ -102,6 +102,7 @@ fn every_bound_is_the_one_in_force() {
             "kinds of action remembered per user for `firstEver`",
             state::SEEN_ACTIONS_MAX.to_string(),
         ),
+        ("bytes of their codes", state::SEEN_BYTES_MAX.to_string()),
         ("grants that a cooldown looks back on", COOLDOWN_GRANTS_MAX.to_string()),
         (
             "completed cycles per user and quest that wait for payment",

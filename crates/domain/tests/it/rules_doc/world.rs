@@ -1,22 +1,22 @@
-//! A tenant in memory: its rules, and what is stored of its users. Events go the way of the live
-//! path: plan, load, decide, write, in batches of any size.
+//! A tenant in memory and its log. Events go the way of the live path (plan, load, decide, write) in
+//! batches of any size, and to the slow reference.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use domain::compile::TenantRules;
 use domain::config::{CampaignSource, CohortSource, TenantConfig, TenantMode};
-use domain::decide::{
-    Changes, EventOutcome, Loaded, Needs, Parsed, StoredUser, Working, decide, plan,
-};
+use domain::decide::{EventOutcome, Needs, Parsed, Working, decide, plan};
 use domain::event::{ActionEvent, Record, RecordKind};
 use domain::id::{CampaignId, CohortId, TenantId, UserId, UserRef, user_id};
 use domain::incentive::Incentive;
-use domain::limit::{LimitSpec, Meter};
+use domain::limit::LimitSpec;
 use domain::rule::CampaignType;
 use domain::time::{Timestamp, Zone};
-use rust_decimal::Decimal;
+use testkit::reference::{self, Counting, Reference};
 use uuid::Uuid;
+
+use crate::shelf::Shelf;
 
 pub const TENANT: TenantId = TenantId(Uuid::from_u128(1));
 
@@ -115,67 +115,6 @@ fn config(campaigns: &[CampaignDoc], setting: &Setting) -> TenantConfig {
     }
 }
 
-/// What is stored.
-#[derive(Default)]
-struct Stored {
-    users: BTreeMap<UserId, StoredUser>,
-    marks: BTreeSet<(UserId, [u8; 16])>,
-    usage: BTreeMap<(TenantId, String), Meter<Decimal>>,
-}
-
-impl Stored {
-    /// Exactly what was asked for, and nothing else: what a plan forgets is not there.
-    fn load(&self, needs: &Needs, setting: &Setting) -> Loaded {
-        let user = |id: &UserId| {
-            let mut user = self.users.get(id).cloned().unwrap_or_default();
-            if !needs.attributes {
-                user.attributes = None;
-            }
-            let asked = needs.cohorts.iter().map(|(cohort, _)| *cohort);
-            let is_member = |c: &CohortId| setting.members.get(c).is_some_and(|m| m.contains(id));
-            user.cohorts = asked.filter(is_member).collect();
-            (*id, user)
-        };
-        let usage = needs.usage.iter().filter_map(|(key, from)| {
-            let mut meter = self.usage.get(key)?.clone();
-            meter.prune(*from);
-            Some((key.clone(), meter))
-        });
-        Loaded {
-            users: needs.users.iter().map(user).collect(),
-            marks: self.marks.intersection(&needs.marks).copied().collect(),
-            usage: usage.collect(),
-            config_versions: BTreeMap::new(),
-        }
-    }
-
-    fn write(&mut self, changes: &Changes) {
-        for changed in &changes.users {
-            let user = self.users.entry(changed.user).or_default();
-            assert_eq!(user.version, changed.expected_version, "a lost update");
-            user.version += 1;
-            user.state = changed.state.clone();
-            if changed.attributes.is_some() {
-                user.attributes.clone_from(&changed.attributes);
-            }
-        }
-        for mark in &changes.marks {
-            assert!(self.marks.insert((mark.user, mark.key)), "a mark written twice");
-        }
-        for usage in &changes.usage {
-            let meter = self.usage.entry((usage.tenant, usage.key.clone())).or_default();
-            let Some(day) = usage.bucket else {
-                meter.ever = usage.used;
-                continue;
-            };
-            match meter.days.binary_search_by_key(&day, |(d, _)| *d) {
-                Ok(i) => meter.days[i].1 = usage.used,
-                Err(i) => meter.days.insert(i, (day, usage.used)),
-            }
-        }
-    }
-}
-
 fn record(offset: i64, sent: &Sent) -> Record {
     let what = |part: &str| format!("{part} of {sent:?}");
     Record {
@@ -184,13 +123,18 @@ fn record(offset: i64, sent: &Sent) -> Record {
         kind: sent.kind,
         event: ActionEvent {
             tenant_id: TENANT,
-            event_id: format!("e{offset}").parse().expect("an id"),
+            // Quotes double in the stored form of a state that remembers the event.
+            event_id: format!("\"e\"{offset}").parse().expect("an id"),
             user_id: sent.user.parse().unwrap_or_else(|e| panic!("{}: {e}", what("user"))),
             action: sent.action.parse().unwrap_or_else(|e| panic!("{}: {e}", what("action"))),
             event_ts: sent.ts,
             payload: sent.payload.clone().into(),
         },
     }
+}
+
+fn records(events: &[Sent]) -> Vec<Record> {
+    (0..).zip(events).map(|(i, sent)| record(i, sent)).collect()
 }
 
 /// Decides the events in batches of this size.
@@ -202,24 +146,42 @@ pub fn run(
 ) -> Vec<Decided> {
     let (rules, faults) = TenantRules::compile(&config(campaigns, setting));
     assert!(faults.is_empty(), "{faults:?}");
-    let records: Vec<Record> = (0..).zip(events).map(|(i, sent)| record(i, sent)).collect();
-    let mut stored = Stored::default();
+    let mut shelf = Shelf::default();
     let mut decided = Vec::new();
-    for batch in records.chunks(batch_events) {
+    for batch in records(events).chunks(batch_events) {
         let parsed: Vec<Parsed<'_>> =
             batch.iter().map(|r| Parsed::new(r).unwrap_or_else(|e| panic!("{r:?}: {e}"))).collect();
         let mut needs = Needs::default();
         parsed.iter().for_each(|event| plan(&rules, event, &mut needs));
-        let mut working = Working::new(stored.load(&needs, setting));
+        let mut working = Working::new(shelf.load(&needs, &setting.members));
         let outcomes: Vec<EventOutcome> =
             parsed.iter().map(|event| decide(&rules, event, &mut working)).collect();
         let changes = working.into_changes();
-        stored.write(&changes);
-        let mut incentives = changes.incentives.into_iter();
-        for outcome in outcomes {
-            let incentives = incentives.by_ref().take(outcome.grants as usize).collect();
-            decided.push(Decided { outcome, incentives });
-        }
+        shelf.write(&changes);
+        decided.extend(dealt(outcomes, changes.incentives));
     }
     decided
+}
+
+/// What the slow reference makes of the events.
+pub fn run_reference(
+    campaigns: &[CampaignDoc],
+    setting: &Setting,
+    events: &[Sent],
+) -> Vec<Decided> {
+    let (config, members) = (config(campaigns, setting), setting.members.clone());
+    let mut reference = Reference::new(reference::Setting { config, members }, Counting::Slow);
+    let outcomes = records(events).iter().map(|record| reference.decide(record)).collect();
+    let incentives = reference.incentives().cloned().map(Arc::new).collect();
+    dealt(outcomes, incentives)
+}
+
+/// Gives each event its incentives, which are in the order of the log.
+fn dealt(outcomes: Vec<EventOutcome>, incentives: Vec<Arc<Incentive>>) -> Vec<Decided> {
+    let mut incentives = incentives.into_iter();
+    let mut deal = |outcome: EventOutcome| {
+        let incentives = incentives.by_ref().take(outcome.grants as usize).collect();
+        Decided { outcome, incentives }
+    };
+    outcomes.into_iter().map(&mut deal).collect()
 }

@@ -1,5 +1,10 @@
 //! All that a decision needs to know about a user: one row, read once and written once per batch.
 
+pub(crate) mod weight;
+
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
@@ -15,6 +20,9 @@ pub const STATE_BYTES_MAX: usize = 8 * 1024;
 
 /// Most kinds of action remembered per user for first-ever rules.
 pub const SEEN_ACTIONS_MAX: usize = 64;
+
+/// Most bytes for them, so that long names leave room for progress.
+pub const SEEN_BYTES_MAX: usize = 2 * 1024;
 
 /// What is in progress for one user.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -104,30 +112,4 @@ pub struct Unpaid {
     /// Event time of the completing event.
     #[serde(rename = "t")]
     pub event_ts: Timestamp,
-}
-
-impl UserState {
-    /// A bound on the bytes of the stored form, cheap to work out.
-    pub fn weight(&self) -> usize {
-        let seen: usize = self.seen.keys().map(|a| a.as_str().len() + 16).sum();
-        let campaigns: usize = self.campaigns.values().map(CampaignState::weight).sum();
-        64 + 20 * self.limit.days.len() + seen + campaigns
-    }
-}
-
-impl CampaignState {
-    fn weight(&self) -> usize {
-        let budgets: usize =
-            self.budgets.iter().map(|(id, m)| id.len() + 48 + 40 * m.days.len()).sum();
-        let quest = self.quest.as_ref().map_or(0, |q| {
-            let steps: usize = q.steps.keys().map(|id| id.len() + 52).sum();
-            let unpaid: usize = q
-                .unpaid
-                .iter()
-                .map(|u| u.event_id.as_str().len() + 80 + 36 * u.rewards.len())
-                .sum();
-            80 + steps + unpaid
-        });
-        60 + 20 * self.repeats.days.len() + 18 * self.recent.len() + budgets + quest
-    }
 }
