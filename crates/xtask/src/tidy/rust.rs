@@ -107,8 +107,10 @@ fn dead_file(tree: &Tree, file: &File, findings: &mut Vec<Finding>) {
     // A crate root, `home/mod.rs`, or `home.rs` beside the folder.
     let parents = ["lib.rs", "main.rs", "mod.rs"].map(|root| format!("{home}/{root}"));
     let beside = format!("{home}.rs");
-    let in_bin =
-        home.ends_with("/src/bin") || home.ends_with("/tests") || home.ends_with("/benches") || home.ends_with("/examples");
+    let in_bin = home.ends_with("/src/bin")
+        || home.ends_with("/tests")
+        || home.ends_with("/benches")
+        || home.ends_with("/examples");
     let declared = parents
         .iter()
         .chain([&beside])
