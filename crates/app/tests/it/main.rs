@@ -11,5 +11,6 @@ mod doctor;
 mod files;
 mod help;
 mod push;
+mod resume;
 mod serving;
 mod support;
