@@ -74,13 +74,12 @@ struct Calculator {
 impl Platform {
     /// Opens the data directory, brings its schema up to date and starts the parts of the roles.
     /// Errors: the directory is in use, damaged, of a newer version, or cannot be written.
-    pub async fn start(dir: &Path, roles: Roles) -> Outcome<Self> {
+    pub async fn start(dir: &Path, roles: Roles, options: &DbOptions) -> Outcome<Self> {
         data_dir::make(dir)?;
         let told = |doing| move |error: store::StoreError| data_dir::failure(doing, dir, &error);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let ids: Arc<dyn IdGen> = Arc::new(SystemIds);
-        let db = SqliteDb::open(&dir.join(data_dir::DATABASE), &DbOptions::default())
-            .map_err(told("open"))?;
+        let db = SqliteDb::open(&dir.join(data_dir::DATABASE), options).map_err(told("open"))?;
         let steps = store::migrate::migrate(&db, clock.now()).await.map_err(told("migrate"))?;
         if !steps.is_empty() {
             tracing::info!(?steps, "schema brought up to date");

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use http::push::{Push, PushMetrics, PushSettings};
 use http::{App, Config, Parts, Probe};
+use store::DbOptions;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -51,7 +52,8 @@ impl Server {
         // First, since it is the likeliest to fail and costs nothing.
         let listener = bind(start.listen).await?;
         let local = listener.local_addr().map_err(|e| busy(start.listen, &e))?;
-        let mut platform = Platform::start(start.data_dir, start.roles).await?;
+        let mut platform =
+            Platform::start(start.data_dir, start.roles, &options(start.dev)).await?;
         let mut config = Config::new(data_dir::server_key(start.data_dir, platform.ids.as_ref())?);
         config.admin_token = Some(start.admin_token.into());
         config.dev = start.dev;
@@ -82,6 +84,14 @@ impl Server {
         }
         self.platform.stop().await;
         tracing::info!("stopped");
+    }
+}
+
+/// A demo shares its machine with an editor and a browser: less of the file is kept in memory.
+fn options(dev: bool) -> DbOptions {
+    match dev {
+        true => DbOptions { mmap_bytes: 32 << 20, cache_kib: 24 * 1024, ..DbOptions::default() },
+        false => DbOptions::default(),
     }
 }
 

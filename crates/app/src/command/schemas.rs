@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use domain::shape::schema;
+use domain::rule::{QuestRule, SimpleRule};
+use domain::shape::{Described, Schemas, schema};
 use serde_json::Value;
 
+use super::apply::document::{CampaignDocument, CohortDocument, LimitsDocument, TenantDocument};
 use crate::config::server::ServerFile;
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
@@ -33,7 +35,32 @@ fn documents() -> Vec<(&'static str, Value)> {
         ("config.schema.json", schema::document::<ServerFile>("config")),
         ("openapi.json", http::openapi()),
         ("import-mapping.schema.json", schema::document::<MappingFile>("import-mapping")),
+        ("rule.schema.json", schema::document::<AnyRule>("rule")),
+        ("apply.schema.json", schema::document::<AnyDocument>("apply")),
     ]
+}
+
+/// The rule of either type of campaign.
+struct AnyRule;
+
+impl Described for AnyRule {
+    fn schema(defs: &mut Schemas) -> Value {
+        schema::one_of([SimpleRule::schema(defs), QuestRule::schema(defs)])
+    }
+}
+
+/// A document of any kind that `apply` takes.
+struct AnyDocument;
+
+impl Described for AnyDocument {
+    fn schema(defs: &mut Schemas) -> Value {
+        schema::one_of([
+            TenantDocument::schema(defs),
+            LimitsDocument::schema(defs),
+            CohortDocument::schema(defs),
+            CampaignDocument::schema(defs),
+        ])
+    }
 }
 
 fn write(path: &Path, document: &Value) -> Outcome {

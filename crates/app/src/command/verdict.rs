@@ -94,8 +94,11 @@ fn expression(seen: &Value, depth: usize, lines: &mut Vec<String>, out: &Output)
     let value = if value.is_empty() { value } else { format!("  = {value}") };
     let reason = at(seen, "/reason");
     let reason = if reason.is_empty() { reason } else { format!("  ({reason})") };
+    // A field alone shows its value already.
+    let text = at(seen, "/text");
     let fields: Vec<String> = list(seen, "fields")
         .iter()
+        .filter(|field| value.is_empty() || at(field, "/path") != text)
         .map(|field| match field.get("value") {
             Some(Value::String(value)) => format!("{} is {value}", at(field, "/path")),
             _ => format!("{} is missing", at(field, "/path")),
@@ -109,7 +112,7 @@ fn expression(seen: &Value, depth: usize, lines: &mut Vec<String>, out: &Output)
         "{}{} {place}{}{value}{reason}{fields}",
         "    ".repeat(depth),
         out.ink(ink, sign),
-        at(seen, "/text"),
+        text,
     ));
     for part in list(seen, "parts") {
         expression(part, depth + 1, lines, out);

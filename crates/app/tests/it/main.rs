@@ -14,5 +14,6 @@ mod files;
 mod help;
 mod process;
 mod push;
+mod resume;
 mod serving;
 mod support;
