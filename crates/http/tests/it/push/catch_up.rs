@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use engine::hub::HubSettings;
 use engine::ports::Announce as _;
 use testkit::random::Random;
 
-use super::world::{World, narrow, quiet};
+use super::world::{World, hub_settings, narrow, quiet};
 
 #[tokio::test]
 async fn resume_reads_page_by_page_and_goes_live() {
@@ -81,7 +82,9 @@ async fn a_store_that_is_down() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_hole_under_live_traffic() {
     const LAST: u64 = 1500;
-    let world = Arc::new(World::new(narrow(8)).await);
+    // A connection that a client dropped counts as a device until the server notices.
+    let hub_settings = HubSettings { devices_per_user: 10_000, ..hub_settings() };
+    let world = Arc::new(World::with(hub_settings, narrow(8)).await);
     let traffic = tokio::spawn({
         let world = world.clone();
         async move {
