@@ -9,4 +9,5 @@ pub mod inbox;
 pub mod incentive;
 pub mod random;
 pub mod reference;
+pub mod services;
 pub mod world;

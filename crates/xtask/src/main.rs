@@ -6,6 +6,7 @@
 mod out;
 mod run;
 mod schemas;
+mod services;
 mod test;
 mod tidy;
 
@@ -26,6 +27,9 @@ Commands:
   test [ARGS]...     all tests of the workspace, whole-binary ones included; ARGS go to cargo test
   bench NAME [ARGS]  a benchmark program, which prints ratios; without NAME it lists them
   schemas [--check]  write schemas/ from the code, or only compare
+  services up|down|status [NAME]... [--dir DIR] [--wipe]
+                     real kafka, connect, postgres, redis as plain processes; installs what is
+                     missing; see DIR/services.env (DIR: target/services)
   ci                 everything, the cheapest refusal first; what CI runs
   help               this text
 
@@ -34,6 +38,7 @@ Examples:
   cargo x test -p incent-domain      the tests of one crate
   cargo x test -- limit              the tests with `limit` in their name
   cargo x schemas                    after a change to the API or to the rule document
+  cargo x services up postgres       one service; `down` stops it, `down --wipe` forgets its data
   cargo x ci                         before a pull request
 ";
 
@@ -65,6 +70,7 @@ fn dispatch(root: &Path, args: &[&str]) -> Result<(), Failure> {
         ["bench", rest @ ..] => run::bench(root, rest),
         ["schemas"] => schemas::write(root),
         ["schemas", "--check"] => schemas::check(root),
+        ["services", rest @ ..] => services::run(root, rest),
         ["ci"] => run::ci(root),
         _ => Err(Failure::Usage(args.join(" "))),
     }

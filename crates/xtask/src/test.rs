@@ -10,17 +10,64 @@ use std::time::Instant;
 
 use crate::out;
 use crate::run::{Failure, start};
+use crate::services::{self, Service};
+
+/// Crates whose tests ask real services. Whoever tests them gets these services started, and
+/// stopped again if they did not run before.
+const NEEDS: [(&str, &[Service]); 1] = [("incent-store", &[Service::Postgres])];
 
 /// Runs `cargo test`, by default for the whole workspace: unit tests, the integration tests of
 /// each crate, and those of `incent` that start the real binary. Further arguments go to cargo
 /// test as they are. A failing test does not keep the other test programs from running.
 pub fn run(root: &Path, args: &[&str]) -> Result<(), Failure> {
+    let services = needed(args);
+    let started = start_while_building(root, &services, args)?;
+    let tested = tests(root, args);
+    services::stop(root, &started).and(tested)
+}
+
+/// The services that the tests of these arguments ask for.
+fn needed(args: &[&str]) -> Vec<Service> {
+    let all = !names_package(args);
+    let asked =
+        NEEDS.iter().filter(|(package, _)| all || of_cargo(args).any(|arg| arg == *package));
+    asked.flat_map(|(_, services)| services.iter().copied()).collect()
+}
+
+/// Starts services beside the build of the tests, which takes longer. Returns the ones started.
+fn start_while_building(
+    root: &Path,
+    services: &[Service],
+    args: &[&str],
+) -> Result<Vec<Service>, Failure> {
+    if services.is_empty() {
+        return Ok(Vec::new());
+    }
+    std::thread::scope(|scope| {
+        let started = scope.spawn(|| services::start(root, services));
+        // What does not build says so again, with all its words, when it is run.
+        let mut build = cargo_test(&of_cargo(args).collect::<Vec<_>>());
+        build.push("--no-run");
+        let built = start(root, &build).stdout(Stdio::null()).status();
+        let started = started.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        built.map_err(|source| Failure::io(Path::new("cargo"), source))?;
+        started
+    })
+}
+
+/// The command, by default for the whole workspace.
+fn cargo_test<'a>(args: &[&'a str]) -> Vec<&'a str> {
     let mut command = vec!["cargo", "test", "--no-fail-fast"];
     // A package that was named stands in the place of the whole workspace.
-    if !args.iter().take_while(|arg| **arg != "--").any(|arg| names_package(arg)) {
+    if !names_package(args) {
         command.push("--workspace");
     }
     command.extend(args);
+    command
+}
+
+fn tests(root: &Path, args: &[&str]) -> Result<(), Failure> {
+    let command = cargo_test(args);
     let begun = Instant::now();
     let mut running = start(root, &command)
         .stdout(Stdio::piped())
@@ -41,8 +88,15 @@ pub fn run(root: &Path, args: &[&str]) -> Result<(), Failure> {
     sum.verdict()
 }
 
-fn names_package(arg: &str) -> bool {
-    arg == "-p" || arg.starts_with("--package") || arg.starts_with("--manifest-path")
+/// The arguments that are cargo's and not the test program's.
+fn of_cargo<'a>(args: &[&'a str]) -> impl Iterator<Item = &'a str> {
+    args.iter().copied().take_while(|arg| *arg != "--")
+}
+
+fn names_package(args: &[&str]) -> bool {
+    of_cargo(args).any(|arg| {
+        arg == "-p" || arg.starts_with("--package") || arg.starts_with("--manifest-path")
+    })
 }
 
 fn pass_through(output: ChildStdout, sum: &mut Sum) -> Result<(), Failure> {

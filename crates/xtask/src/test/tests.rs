@@ -1,4 +1,5 @@
-use super::{Sum, names_package};
+use super::{Sum, names_package, needed};
+use crate::services::Service;
 
 fn sum(lines: &[&str]) -> Sum {
     let mut sum = Sum::default();
@@ -33,6 +34,13 @@ fn a_named_package_replaces_the_workspace() {
     for (arg, expect) in
         [("-p", true), ("--package=incent-domain", true), ("--release", false), ("limit", false)]
     {
-        assert_eq!(names_package(arg), expect, "{arg}");
+        assert_eq!(names_package(&[arg]), expect, "{arg}");
     }
+}
+
+#[test]
+fn only_those_who_ask_services_get_them() {
+    assert!(needed(&[]).contains(&Service::Postgres));
+    assert_eq!(needed(&["-p", "incent-store"]), [Service::Postgres]);
+    assert_eq!(needed(&["-p", "incent-domain", "--", "incent-store"]), []);
 }
