@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use domain::decide::{Changes, EventOutcome, Status};
-use domain::event::Record;
 use domain::id::{ActionCode, TenantId, UserId};
 use domain::time::Timestamp;
 
-use crate::batch::Item;
-use crate::ports::{BatchCommit, DeadLetter, OutcomeWrite, Position, StateWrite};
+use crate::batch::{Item, Refused};
+use crate::ports::{BatchCommit, DeadLetter, EventWrite, OutcomeWrite, Position, StateWrite};
+use crate::record::{Body, Taken};
 use crate::rules_cache::RulesCache;
 
 /// A batch as the pure decision leaves it.
@@ -27,14 +27,14 @@ pub(crate) fn assemble(
     rules: &RulesCache,
 ) -> (Vec<EventOutcome>, BatchCommit) {
     let Decided { outcomes, changes, dead_letters } = decided;
-    let last = items.last().map_or(position.next_offset, |item| item.record.offset + 1);
-    let batch = BatchCommit {
+    let last = items.last().map_or(position.next_offset, |item| item.taken.offset + 1);
+    let mut batch = BatchCommit {
         epoch: position.epoch,
         batch_seq: position.batch_seq + 1,
         offset_from: position.next_offset,
         offset_to: last,
         config_versions: config_versions(items, rules),
-        outcomes: outcome_rows(items, &outcomes),
+        mark: items.last().and_then(|item| item.taken.mark),
         counts: counts(&outcomes),
         states: states(items, changes.users),
         usage: changes.usage,
@@ -44,21 +44,34 @@ pub(crate) fn assemble(
         dead_letters,
         ..BatchCommit::default()
     };
+    for (item, outcome) in items.iter().zip(&outcomes) {
+        batch.keep(item.taken, outcome.status, outcome.to_stored());
+    }
     (outcomes, batch)
 }
 
-fn outcome_rows(items: &[Item<'_>], outcomes: &[EventOutcome]) -> Vec<OutcomeWrite> {
-    let row = |(item, outcome): (&Item<'_>, &EventOutcome)| OutcomeWrite {
-        offset: item.record.offset,
-        outcome: outcome.to_stored(),
-    };
-    items.iter().zip(outcomes).map(row).collect()
+impl BatchCommit {
+    /// Adds what is written of a record: its outcome, with the row itself where the log has none.
+    /// What was not admitted has no row.
+    pub fn keep(&mut self, taken: &Taken, status: Status, outcome: String) {
+        match &taken.body {
+            Body::Admitted(_) => self.outcomes.push(OutcomeWrite { offset: taken.offset, outcome }),
+            Body::Unreadable(_) => {}
+            Body::Offered(offered) if status.has_row() => self.events.push(EventWrite {
+                record: offered.record.clone(),
+                key: offered.key().1,
+                content_hash: offered.content_hash,
+                outcome,
+                is_readable: status != Status::Unreadable,
+            }),
+            Body::Offered(_) => {}
+        }
+    }
 }
 
 fn config_versions(items: &[Item<'_>], rules: &RulesCache) -> BTreeMap<TenantId, i64> {
     let mut versions = BTreeMap::new();
-    for item in items {
-        let tenant = item.tenant();
+    for tenant in items.iter().filter_map(Item::tenant) {
         if let Some(known) = rules.get(tenant) {
             versions.entry(tenant).or_insert_with(|| known.rules.config_version());
         }
@@ -91,19 +104,25 @@ fn states(items: &[Item<'_>], users: Vec<domain::decide::ChangedUser>) -> Vec<St
     users.into_iter().map(write).collect()
 }
 
-/// A record that cannot be decided, as it is kept.
-pub(crate) fn unreadable(partition: i32, record: &Record, why: &str) -> DeadLetter {
-    let source = format!("tenant-events:{partition}@{}", record.offset);
-    let raw = record.event.payload.as_bytes().to_vec();
+/// A record that is not decided, as it is kept.
+pub(crate) fn dead_letter(partition: i32, taken: &Taken, refused: &Refused) -> DeadLetter {
+    let source = format!("tenant-events:{partition}@{}", taken.offset);
+    let (raw, tenant) = match &taken.body {
+        Body::Admitted(record) => (record.event.payload.as_bytes(), Some(record.event.tenant_id)),
+        Body::Offered(offered) => (&offered.raw[..], Some(offered.record.event.tenant_id)),
+        Body::Unreadable(bytes) => (&bytes.raw[..], bytes.tenant),
+    };
+    // The operator's, for nobody else would ever look.
+    let tenant = tenant.filter(|_| refused.status != Status::NoTenant);
     DeadLetter {
         // By append time: deciding the log again makes the same row.
-        id: DeadLetter::id_of(record.append_time, &source, &raw),
-        tenant: Some(record.event.tenant_id),
+        id: DeadLetter::id_of(taken.append_time, &source, raw),
+        tenant,
         source,
-        reason: Status::Unreadable.as_str(),
-        detail: why.to_owned(),
-        raw,
-        received_at: record.append_time,
+        reason: refused.status.as_str(),
+        detail: refused.why.clone(),
+        raw: raw.to_vec(),
+        received_at: taken.append_time,
     }
 }
 
@@ -119,8 +138,8 @@ impl KnownActions {
     pub fn unknown(&self, items: &[Item<'_>]) -> Vec<(TenantId, ActionCode, Timestamp)> {
         let mut found: Vec<(TenantId, ActionCode, Timestamp)> = Vec::new();
         let mut last: Option<(TenantId, &ActionCode)> = None;
-        for item in items {
-            let (tenant, action) = (item.tenant(), &item.record.event.action);
+        for record in items.iter().filter_map(Item::registered) {
+            let (tenant, action) = (record.event.tenant_id, &record.event.action);
             if last.replace((tenant, action)) == Some((tenant, action)) || action.is_reserved() {
                 continue;
             }
@@ -128,7 +147,7 @@ impl KnownActions {
             let is_new = !self.0.contains(&key)
                 && !found.iter().any(|(t, a, _)| (*t, a) == (tenant, action));
             if is_new {
-                found.push((key.0, key.1, item.record.append_time));
+                found.push((key.0, key.1, record.append_time));
             }
         }
         found

@@ -11,14 +11,16 @@ use std::time::Instant;
 use domain::compile::TenantRules;
 use domain::decide::{EventOutcome, Needs, Parsed, Status, Working, decide, plan};
 use domain::event::{Record, RecordKind};
-use domain::id::TenantId;
+use domain::id::{EventKey, TenantId};
 use tokio::sync::mpsc;
 
-use crate::assemble::{Decided, KnownActions, assemble, unreadable};
+use crate::admission::{Ids, Lanes, NO_TENANT, Refusal};
+use crate::assemble::{Decided, KnownActions, assemble, dead_letter};
 use crate::crash::{self, CrashPoint};
 use crate::metrics::Metrics;
 use crate::policy::Backoff;
 use crate::ports::{BatchCommit, Clock, Committed, HotStore, PortError, PortErrorKind, Position};
+use crate::record::{Body, Offered, Taken};
 use crate::rules_cache::RulesCache;
 use crate::worker::Ports;
 
@@ -36,6 +38,7 @@ pub struct Decider {
     metrics: Metrics,
     partition: i32,
     rules: RulesCache,
+    lanes: Lanes,
     actions: KnownActions,
     granted: Option<mpsc::Sender<Arc<BatchCommit>>>,
     /// [`decide`], or a defective one in a test.
@@ -44,18 +47,64 @@ pub struct Decider {
 
 /// A record of the batch, with its payload parsed once.
 pub(crate) struct Item<'a> {
-    pub record: &'a Record,
+    pub taken: &'a Taken,
+    /// Key of its id, where admission is ours.
+    pub key: Option<(TenantId, EventKey)>,
     /// What can be decided, or why it cannot.
-    pub parsed: Result<Parsed<'a>, String>,
+    pub parsed: Result<Parsed<'a>, Refused>,
+}
+
+/// Why an item is not decided.
+#[derive(Clone, Debug)]
+pub(crate) struct Refused {
+    pub status: Status,
+    pub why: String,
+    /// It does not even take its event id.
+    pub is_outside: bool,
+}
+
+impl Refused {
+    fn unreadable(why: impl Into<String>) -> Self {
+        Self { status: Status::Unreadable, why: why.into(), is_outside: false }
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(Refusal { status, why }: Refusal) -> Self {
+        Self { status, why: why.to_owned(), is_outside: true }
+    }
 }
 
 impl<'a> Item<'a> {
-    fn read(record: &'a Record) -> Self {
-        Self { record, parsed: Parsed::new(record).map_err(|e| e.to_string()) }
+    fn read(taken: &'a Taken, refusal: Option<Refusal>) -> Self {
+        let parsed = match (refusal, &taken.body) {
+            (Some(refusal), _) => Err(refusal.into()),
+            (None, Body::Unreadable(bytes)) => Err(Refused::unreadable(&bytes.why)),
+            (None, Body::Admitted(record) | Body::Offered(Offered { record, .. })) => {
+                Parsed::new(record).map_err(|e| Refused::unreadable(e.to_string()))
+            }
+        };
+        let mut item = Self { taken, key: None, parsed };
+        if item.registered().is_some() {
+            item.key = taken.offered().map(Offered::key);
+        }
+        item
     }
 
-    pub fn tenant(&self) -> TenantId {
-        self.record.event.tenant_id
+    /// The event that is decided, if it is.
+    fn decided(&self) -> Option<&'a Record> {
+        self.parsed.as_ref().ok().map(|parsed| parsed.record)
+    }
+
+    /// The event whose action becomes known to its tenant: any that is admitted.
+    pub fn registered(&self) -> Option<&'a Record> {
+        let is_outside = self.parsed.as_ref().is_err_and(|refused| refused.is_outside);
+        self.taken.record().filter(|_| !is_outside)
+    }
+
+    /// The tenant whose event it is, if it is one.
+    pub fn tenant(&self) -> Option<TenantId> {
+        self.taken.record().map(|record| record.event.tenant_id)
     }
 }
 
@@ -64,6 +113,8 @@ enum Attempt {
     Done,
     /// Something has changed since it was read: read again.
     Conflict,
+    /// The position is another one than that of the items: take again from there.
+    Overtaken,
     /// The decision of one of the items fails by a defect: find out which.
     Defect,
 }
@@ -72,8 +123,9 @@ impl Decider {
     /// A decider of one partition.
     pub fn new(partition: i32, ports: Ports, metrics: Metrics) -> Self {
         let Ports { store, control, clock, .. } = ports;
-        let (rules, actions) = (RulesCache::new(control), KnownActions::default());
-        Self { store, clock, metrics, partition, rules, actions, granted: None, decide }
+        let rules = RulesCache::new(control);
+        let (lanes, actions) = (Lanes::default(), KnownActions::default());
+        Self { store, clock, metrics, partition, rules, lanes, actions, granted: None, decide }
     }
 
     /// Where committed batches come out. Nothing waits for the receiver: when it is slow it misses
@@ -90,45 +142,77 @@ impl Decider {
     pub async fn run(
         &mut self,
         position: &mut Position,
-        records: &[Record],
+        mut records: Vec<Taken>,
     ) -> Result<(), PortError> {
-        let mut items: Vec<_> = records.iter().map(Item::read).collect();
-        let mut rest = &mut items[..];
-        let (mut most, mut conflicts) = (rest.len(), 0);
+        let mut rest = &mut records[..];
+        let mut pace = Pace { most: rest.len(), conflicts: 0 };
         while !rest.is_empty() {
-            let size = self.until_refresh(rest).await?.min(most);
-            match self.attempt(position, &rest[..size]).await? {
-                Attempt::Done => {
-                    rest = &mut rest[size..];
-                    (most, conflicts) = (rest.len(), 0);
-                }
-                Attempt::Defect if size == 1 => {
-                    rest[0].parsed = Err("deciding it fails by a defect of the program".to_owned());
-                }
-                Attempt::Defect => most = size / 2,
-                Attempt::Conflict => {
-                    conflicts += 1;
-                    most = pause_after_conflict(conflicts, size).await?;
-                }
-            }
+            let refusals = self.admit(rest).await?;
+            let items = rest.iter().zip(refusals);
+            let mut items: Vec<_> = items.map(|(taken, no)| Item::read(taken, no)).collect();
+            let done = self.run_items(position, &mut items, &mut pace).await?;
+            rest = &mut rest[done..];
         }
         Ok(())
+    }
+
+    /// Makes sure of the tenants, and admits what the log has not: see [`crate::admission`].
+    async fn admit(&mut self, records: &mut [Taken]) -> Result<Vec<Option<Refusal>>, PortError> {
+        let tenants = records.iter().filter_map(|taken| Some(taken.record()?.event.tenant_id));
+        self.rules.ensure(tenants).await?;
+        if let Some(needs) = self.lanes.unknown(records) {
+            let loaded = self.store.load(Arc::new(needs)).await?;
+            self.lanes.correct(&loaded.lanes);
+        }
+        Ok(self.lanes.admit(records, &self.rules))
+    }
+
+    /// Decides items until all are done or something has changed. Returns how many are done.
+    async fn run_items(
+        &mut self,
+        position: &mut Position,
+        items: &mut [Item<'_>],
+        pace: &mut Pace,
+    ) -> Result<usize, PortError> {
+        let mut done = 0;
+        while done < items.len() {
+            let rest = &mut items[done..];
+            let size = self.until_refresh(rest).await?.min(pace.most);
+            match self.attempt(position, &rest[..size]).await? {
+                Attempt::Done => {
+                    done += size;
+                    *pace = Pace { most: items.len(), conflicts: 0 };
+                }
+                Attempt::Defect if size == 1 => {
+                    let why = "deciding it fails by a defect of the program";
+                    rest[0].parsed = Err(Refused::unreadable(why));
+                }
+                Attempt::Defect => pace.most = size / 2,
+                Attempt::Conflict => {
+                    pace.pause_after_conflict(size).await?;
+                    break;
+                }
+                Attempt::Overtaken => return Ok(items.len()),
+            }
+        }
+        Ok(done)
     }
 
     /// How many items lie before the next boundary at which a cohort is recomputed. One that is
     /// due at the first item is recomputed now: all before it is committed.
     async fn until_refresh(&mut self, items: &[Item<'_>]) -> Result<usize, PortError> {
-        self.rules.ensure(items.iter().map(Item::tenant)).await?;
+        self.rules.ensure(items.iter().filter_map(Item::tenant)).await?;
         for (i, item) in items.iter().enumerate() {
-            let at = item.record.append_time;
+            let Some(record) = item.decided() else { continue };
+            let (tenant, at) = (record.event.tenant_id, record.append_time);
             // History decides nothing, so it needs no members.
-            if item.record.kind != RecordKind::History
-                && self.rules.get(item.tenant()).is_some_and(|t| t.is_due(at))
+            if record.kind != RecordKind::History
+                && self.rules.get(tenant).is_some_and(|t| t.is_due(at))
             {
                 if i > 0 {
                     return Ok(i);
                 }
-                self.rules.refresh_cohorts(item.tenant(), at).await?;
+                self.rules.refresh_cohorts(tenant, at).await?;
             }
         }
         Ok(items.len())
@@ -143,8 +227,8 @@ impl Decider {
         let started = Instant::now();
         crash::point(CrashPoint::BeforeLoad);
         let Some(needs) = guarded(|| self.plan(items)) else { return Ok(Attempt::Defect) };
-        let loaded = self.store.load(Arc::new(needs)).await?;
-        let mut outdated = false;
+        let mut loaded = self.store.load(Arc::new(needs)).await?;
+        let mut outdated = self.lanes.correct(&loaded.lanes);
         for (tenant, version) in &loaded.config_versions {
             outdated |= self.rules.forget_unless(*tenant, *version);
         }
@@ -152,13 +236,14 @@ impl Decider {
             return Ok(Attempt::Conflict);
         }
 
+        let decided_before = std::mem::take(&mut loaded.event_ids);
         let working = Working::new(loaded);
-        let Some(decided) = guarded(|| self.decide(items, working)) else {
-            return Ok(Attempt::Defect);
-        };
+        let decided = guarded(|| self.decide(items, working, Ids::known(decided_before)));
+        let Some(decided) = decided else { return Ok(Attempt::Defect) };
         crash::point(CrashPoint::AfterDecide);
 
         let (outcomes, mut batch) = assemble(position, items, decided, &self.rules);
+        batch.lanes = self.lanes.moved(items.iter().filter(|i| i.key.is_some()));
         batch.partition = self.partition;
         batch.committed_at = self.clock.now();
         batch.actions = self.actions.unknown(items);
@@ -168,13 +253,22 @@ impl Decider {
         match self.store.commit(batch.clone()).await? {
             Committed::Stale => {
                 self.rules.forget_all();
+                self.lanes.forget();
                 self.metrics.stale();
                 return Ok(Attempt::Conflict);
+            }
+            Committed::Overtaken { next_offset, batch_seq } => {
+                (position.next_offset, position.batch_seq) = (next_offset, batch_seq);
+                self.rules.forget_all();
+                self.lanes.forget();
+                return Ok(Attempt::Overtaken);
             }
             Committed::Done => crash::point(CrashPoint::AfterCommit),
         }
         position.next_offset = batch.offset_to;
         position.batch_seq = batch.batch_seq;
+        position.mark = batch.mark;
+        self.lanes.advance(&batch.lanes);
         self.actions.learn(&batch.actions);
         let commit_seconds = (started.elapsed() - decided_after).as_secs_f64();
         self.metrics.committed(&outcomes, batch.incentives.len(), batch.dead_letters.len());
@@ -188,29 +282,43 @@ impl Decider {
     fn plan(&self, items: &[Item<'_>]) -> Needs {
         let mut needs = Needs::default();
         for item in items {
-            if let (Ok(parsed), Some(tenant)) = (&item.parsed, self.rules.get(item.tenant())) {
+            needs.event_ids.extend(item.key);
+            // Its append time is stored with its id.
+            needs.tenants.extend(item.key.map(|(tenant, _)| tenant));
+            if let Ok(parsed) = &item.parsed
+                && let Some(tenant) = self.rules.get(parsed.record.event.tenant_id)
+            {
                 plan(&tenant.rules, parsed, &mut needs);
             }
         }
         needs
     }
 
-    fn decide(&self, items: &[Item<'_>], mut working: Working) -> Decided {
+    fn decide(&self, items: &[Item<'_>], mut working: Working, mut ids: Ids) -> Decided {
         let mut outcomes = Vec::with_capacity(items.len());
         let mut dead_letters = Vec::new();
         for item in items {
-            let why = match (&item.parsed, self.rules.get(item.tenant())) {
-                (Ok(parsed), Some(tenant)) => {
-                    outcomes.push((self.decide)(&tenant.rules, parsed, &mut working));
-                    continue;
-                }
-                (Err(why), _) => why,
-                (Ok(_), None) => "there is no such tenant",
+            let decided = match ids.admit(item) {
+                Ok(()) => self.decide_one(item, &mut working),
+                Err(refused) => Err(refused),
             };
-            dead_letters.push(unreadable(self.partition, item.record, why));
-            outcomes.push(EventOutcome::plain(Status::Unreadable));
+            outcomes.push(decided.unwrap_or_else(|refused| {
+                // A repeated event is no news; everything else that is not decided is kept.
+                if refused.status != Status::Duplicate {
+                    dead_letters.push(dead_letter(self.partition, item.taken, &refused));
+                }
+                EventOutcome::plain(refused.status)
+            }));
         }
         Decided { outcomes, changes: working.into_changes(), dead_letters }
+    }
+
+    fn decide_one(&self, item: &Item<'_>, working: &mut Working) -> Result<EventOutcome, Refused> {
+        let parsed = item.parsed.as_ref().map_err(Refused::clone)?;
+        match self.rules.get(parsed.record.event.tenant_id) {
+            Some(tenant) => Ok((self.decide)(&tenant.rules, parsed, working)),
+            None => Err(NO_TENANT.into()),
+        }
     }
 }
 
@@ -220,15 +328,27 @@ fn guarded<T>(pure: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(pure)).ok()
 }
 
-/// Waits a little and tells how many items to try next.
-async fn pause_after_conflict(conflicts: u32, size: usize) -> Result<usize, PortError> {
-    if conflicts >= CONFLICTS_MAX {
-        return Err(PortError {
-            kind: PortErrorKind::Unavailable,
-            message: format!("a batch met a conflicting change {conflicts} times in a row"),
-        });
+/// How many items are tried at once.
+struct Pace {
+    most: usize,
+    /// In a row.
+    conflicts: u32,
+}
+
+impl Pace {
+    /// Waits a little, and tries fewer items next time if this goes on.
+    async fn pause_after_conflict(&mut self, size: usize) -> Result<(), PortError> {
+        self.conflicts += 1;
+        if self.conflicts >= CONFLICTS_MAX {
+            let conflicts = self.conflicts;
+            return Err(PortError {
+                kind: PortErrorKind::Unavailable,
+                message: format!("a batch met a conflicting change {conflicts} times in a row"),
+            });
+        }
+        tokio::time::sleep(Backoff::CONFLICT.pause(self.conflicts)).await;
+        let halved = self.conflicts.is_multiple_of(CONFLICTS_PER_HALVING);
+        self.most = if halved { (size / 2).max(1) } else { size };
+        Ok(())
     }
-    tokio::time::sleep(Backoff::CONFLICT.pause(conflicts)).await;
-    let halved = conflicts.is_multiple_of(CONFLICTS_PER_HALVING);
-    Ok(if halved { (size / 2).max(1) } else { size })
 }

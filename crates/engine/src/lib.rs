@@ -1,6 +1,7 @@
 //! What happens: ingestion, the worker's batch, the relay and the push hub. No SQL, no HTTP, no
 //! Kafka: those are adapters behind the ports in [`ports`].
 
+pub mod admission;
 mod assemble;
 pub mod batch;
 pub mod crash;
@@ -9,6 +10,7 @@ pub mod ingest;
 pub mod metrics;
 pub mod policy;
 pub mod ports;
+pub mod record;
 pub mod relay;
 pub mod rules_cache;
 pub mod simulate;

@@ -2,20 +2,23 @@
 //! durable tables and Kafka behind [`Bus`], the control plane in this process or over HTTP behind
 //! [`ControlPlane`]. They are `dyn`: a call is per batch, so dispatch costs nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use domain::config::TenantConfig;
-use domain::decide::{Loaded, MarkWrite, Needs, UsageWrite};
+use domain::decide::{Lane, Loaded, MarkWrite, Needs, UsageWrite};
 use domain::event::{ActionEvent, Record, RecordKind};
 use domain::id::{
-    ActionCode, CohortId, EventId, IncentiveId, TenantId, UserId, UserRef, hash_parts,
+    ActionCode, CohortId, EventId, EventKey, IncentiveId, TenantId, UserId, UserRef, hash_parts,
 };
 use domain::incentive::{Completion, Incentive};
 use domain::state::UserState;
 use domain::time::Timestamp;
+use tokio::sync::watch;
+
+use crate::record::{Mark, Taken};
 
 /// What a port's call returns.
 pub type PortFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, PortError>> + Send + 'a>>;
@@ -72,12 +75,13 @@ pub struct NewRecord {
     pub content_hash: [u8; 16],
 }
 
-/// What became of an offered event.
+/// What became of an offered event. All of it is exact where the log is kept in the store; on any
+/// other log only `Accepted` is, the rest is as far as it can be told, and the decision tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Appended {
     /// In the log, durably, at this offset.
     Accepted {
-        /// Offset of the record.
+        /// Offset of the record in its partition.
         offset: i64,
     },
     /// The log had this event already; nothing was written.
@@ -96,16 +100,26 @@ pub enum Appended {
 /// The durable log of events and the announcements of incentives.
 pub trait Bus: Send + Sync {
     /// Appends to `tenant-events`. When it returns, every accepted event is durable. Append times
-    /// are given by the log (for a replay: the event's own time), never going back for a tenant.
+    /// are given by the log; for each tenant they never go back once an event is admitted.
     fn append<'a>(&'a self, records: Vec<NewRecord>) -> PortFuture<'a, Vec<Appended>>;
-    /// Up to `max` records of a partition from `offset` on, in order. Empty when there are none.
-    fn take<'a>(&'a self, partition: i32, offset: i64, max: usize) -> PortFuture<'a, Vec<Record>>;
+    /// Up to `max` records of a partition from `offset` on, in order, wherever the last call ended:
+    /// a reader with a place of its own goes there first. Empty when there are none, or when the
+    /// partition is not assigned to this process any more.
+    fn take<'a>(&'a self, partition: i32, offset: i64, max: usize) -> PortFuture<'a, Vec<Taken>>;
     /// Returns when there may be records at or after `offset`, at the latest after a second.
     fn ready<'a>(&'a self, partition: i32, offset: i64) -> PortFuture<'a, ()>;
     /// First offset after the last record of a partition.
     fn end<'a>(&'a self, partition: i32) -> PortFuture<'a, i64>;
-    /// Publishes to `incentive-generated`, in order. When it returns, all are durable there.
-    fn publish<'a>(&'a self, events: &'a [IncentiveEvent]) -> PortFuture<'a, ()>;
+    /// Compares the log with a position that was taken over. Errors of kind `Corrupt`: it is
+    /// another log than the position's (its mark differs), it ends before the position, or records
+    /// from the position on are gone.
+    fn verify<'a>(&'a self, partition: i32, position: Position) -> PortFuture<'a, ()>;
+    /// The partitions that this process is to decide, as they come and go. Taking one over fences
+    /// whoever had it, so being told late costs time and never correctness.
+    fn assigned(&self) -> watch::Receiver<BTreeSet<i32>>;
+    /// Publishes what a source partition granted to `incentive-generated`, in order. When it
+    /// returns, all are durable there.
+    fn publish<'a>(&'a self, partition: i32, events: &'a [IncentiveEvent]) -> PortFuture<'a, ()>;
 }
 
 /// The announcement of an incentive, a record of `incentive-generated`.
@@ -151,6 +165,8 @@ pub struct Position {
     pub batch_seq: i64,
     /// Place of the last incentive published.
     pub published: Place,
+    /// Mark of the record before `next_offset`; `None` where the log has none, or at the beginning.
+    pub mark: Option<Mark>,
 }
 
 /// A user's row to write.
@@ -210,6 +226,30 @@ pub struct OutcomeWrite {
     pub outcome: String,
 }
 
+/// An event of a log outside the store, decided for the first time: its row and its id to write.
+#[derive(Clone, Debug)]
+pub struct EventWrite {
+    /// The event, with its append time as admitted.
+    pub record: Record,
+    /// Key of its id.
+    pub key: EventKey,
+    /// Hash of what the tenant sent.
+    pub content_hash: [u8; 16],
+    /// The outcome in its stored form.
+    pub outcome: String,
+    /// False when the payload is no JSON: its bytes are in a dead letter, not in the row.
+    pub is_readable: bool,
+}
+
+/// How far a batch moves a tenant's lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LaneMove {
+    /// The lane as it was loaded; another one stored is a conflict. Its version rises by one.
+    pub from: Lane,
+    /// Append time of the tenant's last event in the batch.
+    pub to: Timestamp,
+}
+
 /// One batch, to be written in one transaction or not at all.
 #[derive(Clone, Debug, Default)]
 pub struct BatchCommit {
@@ -227,8 +267,14 @@ pub struct BatchCommit {
     pub committed_at: Timestamp,
     /// `config_version` each tenant was decided under; a mismatch is a conflict.
     pub config_versions: BTreeMap<TenantId, i64>,
-    /// Outcomes of the events.
+    /// Outcomes of events whose rows are there: the log is kept in the store.
     pub outcomes: Vec<OutcomeWrite>,
+    /// Events whose rows are not: the log is elsewhere.
+    pub events: Vec<EventWrite>,
+    /// Lanes of the tenants of `events`.
+    pub lanes: BTreeMap<TenantId, LaneMove>,
+    /// Mark of the batch's last record, for [`Position::mark`].
+    pub mark: Option<Mark>,
     /// How many events had which outcome.
     pub counts: BTreeMap<&'static str, u64>,
     /// User rows.
@@ -254,6 +300,14 @@ pub enum Committed {
     Done,
     /// Something it read has changed: load again and decide again.
     Stale,
+    /// Another batch of ours is there in its place, from a commit whose answer was lost: go on
+    /// behind it.
+    Overtaken {
+        /// Offset of the next record to decide.
+        next_offset: i64,
+        /// Number of the batch that is there.
+        batch_seq: i64,
+    },
 }
 
 /// The store of the event path.
@@ -263,8 +317,8 @@ pub trait HotStore: Send + Sync {
     /// Loads what a batch needs in one round trip, all of it as of one moment.
     fn load<'a>(&'a self, needs: Arc<Needs>) -> PortFuture<'a, Loaded>;
     /// Writes a batch in one transaction. A batch that was written before is not written again and
-    /// answers `Done`, so a commit whose answer was lost is simply repeated. Errors of kind
-    /// `Fenced` when the epoch is not ours.
+    /// answers `Done`, so a commit whose answer was lost is simply repeated, or replaced by another
+    /// one from the same offset. Errors of kind `Fenced` when the epoch is not ours.
     fn commit<'a>(&'a self, batch: Arc<BatchCommit>) -> PortFuture<'a, Committed>;
     /// Incentives after a place that are not yet published, in order.
     fn unpublished<'a>(

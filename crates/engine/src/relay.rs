@@ -120,7 +120,7 @@ impl Relay {
             };
             for part in events.chunks(PUBLISH_MAX) {
                 crash::point(CrashPoint::BeforePublish);
-                persist.insist(|| self.ports.bus.publish(part)).await?;
+                persist.insist(|| self.ports.bus.publish(self.partition, part)).await?;
                 crash::point(CrashPoint::AfterPublish);
                 if published.send(Publication::of(part)).await.is_err() {
                     return Err(Ended(Health::Stopped));

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use domain::compile::TenantRules;
-use domain::config::{CohortSource, TenantConfig};
+use domain::config::{CohortSource, TenantConfig, TenantMode};
 use domain::id::{CohortId, TenantId};
 use domain::time::{Period, Timestamp, Zone};
 
@@ -18,6 +18,8 @@ const TENANTS_MAX: usize = 1024;
 pub struct Tenant {
     /// The rules.
     pub rules: TenantRules,
+    /// Which kind of events it takes.
+    pub mode: TenantMode,
     refreshed: Vec<Refreshed>,
     due_at: Timestamp,
 }
@@ -43,7 +45,7 @@ impl Tenant {
         let cohorts = config.cohorts.iter().filter(|c| !hopeless.contains(&c.id));
         let refreshed: Vec<_> = cohorts.filter_map(Refreshed::of).collect();
         let due = refreshed.iter().map(|c| c.due_at(&config.zone)).min();
-        Self { rules, refreshed, due_at: due.unwrap_or(Timestamp::MAX) }
+        Self { rules, mode: config.mode, refreshed, due_at: due.unwrap_or(Timestamp::MAX) }
     }
 
     fn due(&self, append_time: Timestamp) -> impl Iterator<Item = &Refreshed> {

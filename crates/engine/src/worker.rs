@@ -114,6 +114,7 @@ impl Worker {
         let persist = Persistence::new(&self.health, stop);
 
         let mut position = persist.insist(|| store.take_over(partition)).await?;
+        persist.insist(|| bus.verify(partition, position)).await?;
         let (epoch, offset) = (position.epoch, position.next_offset);
         tracing::info!(partition, epoch, offset, "the partition is taken over");
         loop {
@@ -128,7 +129,7 @@ impl Worker {
                 }
                 continue;
             }
-            if let Err(error) = decider.run(&mut position, &records).await {
+            if let Err(error) = decider.run(&mut position, records).await {
                 // What was committed of them is: the rest is taken again.
                 persist.after(error).await?;
                 continue;

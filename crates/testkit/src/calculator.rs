@@ -5,10 +5,10 @@
     reason = "a test stops at the first thing that is not as it should be"
 )]
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use domain::decide::{Loaded, Needs};
-use domain::event::Record;
 use domain::id::{EventId, IncentiveId, TenantId, UserId};
 use domain::incentive::Incentive;
 use domain::time::Timestamp;
@@ -18,7 +18,9 @@ use engine::ports::{
     Appended, BatchCommit, Bus, Committed, HotStore, IncentiveEvent, NewRecord, Place, PortError,
     PortErrorKind, PortFuture, Position,
 };
+use engine::record::Taken;
 use engine::worker::{Ports, Worker};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// How a run ended.
@@ -163,7 +165,7 @@ impl Bus for Scripted<dyn Bus> {
     fn append<'a>(&'a self, records: Vec<NewRecord>) -> PortFuture<'a, Vec<Appended>> {
         self.inner.append(records)
     }
-    fn take<'a>(&'a self, partition: i32, from: i64, max: usize) -> PortFuture<'a, Vec<Record>> {
+    fn take<'a>(&'a self, partition: i32, from: i64, max: usize) -> PortFuture<'a, Vec<Taken>> {
         Box::pin(async move {
             self.script.pass(Step::Take)?;
             self.inner.take(partition, from, max).await
@@ -175,10 +177,16 @@ impl Bus for Scripted<dyn Bus> {
     fn end<'a>(&'a self, partition: i32) -> PortFuture<'a, i64> {
         self.inner.end(partition)
     }
-    fn publish<'a>(&'a self, events: &'a [IncentiveEvent]) -> PortFuture<'a, ()> {
+    fn verify<'a>(&'a self, partition: i32, position: Position) -> PortFuture<'a, ()> {
+        self.inner.verify(partition, position)
+    }
+    fn assigned(&self) -> watch::Receiver<BTreeSet<i32>> {
+        self.inner.assigned()
+    }
+    fn publish<'a>(&'a self, partition: i32, events: &'a [IncentiveEvent]) -> PortFuture<'a, ()> {
         Box::pin(async move {
             self.script.pass(Step::BeforePublish)?;
-            self.inner.publish(events).await?;
+            self.inner.publish(partition, events).await?;
             let places = events.iter().map(|e| (e.place, e.incentive.id));
             lock(&self.script.published).extend(places);
             self.script.pass(Step::AfterPublish)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rust_decimal::Decimal;
 
 use super::Parsed;
-use crate::id::{CampaignId, CohortId, TenantId, UserId, UserRef};
+use crate::id::{CampaignId, CohortId, EventKey, TenantId, UserId, UserRef};
 use crate::incentive::{Completion, Incentive};
 use crate::limit::Meter;
 use crate::state::UserState;
@@ -27,6 +27,9 @@ pub struct Needs {
     pub usage: BTreeMap<(TenantId, String), Day>,
     /// Tenants whose `config_version` is asked for.
     pub tenants: BTreeSet<TenantId>,
+    /// Event ids that may have been decided before. Asked for only where the log is outside the
+    /// store.
+    pub event_ids: BTreeSet<(TenantId, EventKey)>,
 }
 
 /// A user as stored.
@@ -53,6 +56,19 @@ pub struct Loaded {
     pub usage: BTreeMap<(TenantId, String), Meter<Decimal>>,
     /// `tenant_states.config_version` by tenant.
     pub config_versions: BTreeMap<TenantId, i64>,
+    /// How far each tenant's log is decided. Told only where the log is outside the store.
+    pub lanes: BTreeMap<TenantId, Lane>,
+    /// Event ids that were decided before, with the hash of their content.
+    pub event_ids: BTreeMap<(TenantId, EventKey), [u8; 16]>,
+}
+
+/// How far a tenant's log is decided.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lane {
+    /// Append time of its last event.
+    pub append_time: Timestamp,
+    /// Rises with each batch in which the tenant has events, whatever the partition.
+    pub version: i64,
 }
 
 /// One use to write: the bucket's new absolute value.

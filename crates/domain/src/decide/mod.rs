@@ -18,7 +18,9 @@ pub(crate) mod tests;
 
 use rust_decimal::Decimal;
 
-pub use batch::{ChangedUser, Changes, Loaded, MarkWrite, Needs, StoredUser, UsageWrite, Working};
+pub use batch::{
+    ChangedUser, Changes, Lane, Loaded, MarkWrite, Needs, StoredUser, UsageWrite, Working,
+};
 pub use evidence::{Evidence, evidence};
 pub use meeting::COOLDOWN_GRANTS_MAX;
 pub use outcome::{Considered, EventOutcome, Reason, Status, StoredLine, StoredOutcome};

@@ -49,8 +49,22 @@ names! {
         TooLate = "TOO_LATE",
         /// The same event was decided before.
         Duplicate = "DUPLICATE",
-        /// The payload cannot be read; kept as a dead letter.
+        /// The event or its payload cannot be read; kept as a dead letter.
         Unreadable = "UNREADABLE",
+        /// Its id stands for other content; kept as a dead letter.
+        IdReused = "ID_REUSED",
+        /// The tenant did not take events of this kind; kept as a dead letter.
+        WrongMode = "WRONG_MODE",
+        /// There is no such tenant; kept as a dead letter.
+        NoTenant = "NO_TENANT",
+    }
+}
+
+impl Status {
+    /// True when the event is kept as one that happened. What was not admitted to the log is not:
+    /// it was there before, or only its bytes are kept.
+    pub fn has_row(self) -> bool {
+        !matches!(self, Self::Duplicate | Self::IdReused | Self::WrongMode | Self::NoTenant)
     }
 }
 

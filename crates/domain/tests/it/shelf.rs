@@ -43,7 +43,7 @@ impl Shelf {
             users: needs.users.iter().map(|id| (*id, user(id))).collect(),
             marks: needs.marks.intersection(&self.marks).copied().collect(),
             usage: needs.usage.iter().filter_map(|(key, from)| self.meter(key, *from)).collect(),
-            config_versions: BTreeMap::new(),
+            ..Loaded::default()
         }
     }
 

@@ -4,18 +4,21 @@
     reason = "a test stops at the first thing that is not as it should be"
 )]
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use domain::event::{Record, RecordKind};
+use domain::event::RecordKind;
 use domain::id::TenantId;
 use domain::time::Timestamp;
 use engine::ingest::{
     EVENTS_MAX, IncomingEvent, Ingest, IngestError, Ingested, NewAttributes, Rejection,
 };
 use engine::metrics::Metrics;
-use engine::ports::{Appended, Bus, IncentiveEvent, NewRecord, PortFuture};
+use engine::ports::{Appended, Bus, IncentiveEvent, NewRecord, PortFuture, Position};
+use engine::record::Taken;
 use testkit::clock::{CountingIds, ManualClock};
 use testkit::event::time;
+use tokio::sync::watch;
 use uuid::Uuid;
 
 const TENANT: TenantId = TenantId(Uuid::from_u128(1));
@@ -39,7 +42,7 @@ impl Bus for Tape {
         tape.extend(records);
         Box::pin(async move { Ok(answers) })
     }
-    fn take<'a>(&'a self, _: i32, _: i64, _: usize) -> PortFuture<'a, Vec<Record>> {
+    fn take<'a>(&'a self, _: i32, _: i64, _: usize) -> PortFuture<'a, Vec<Taken>> {
         Box::pin(async { Ok(Vec::new()) })
     }
     fn ready<'a>(&'a self, _: i32, _: i64) -> PortFuture<'a, ()> {
@@ -48,7 +51,13 @@ impl Bus for Tape {
     fn end<'a>(&'a self, _: i32) -> PortFuture<'a, i64> {
         Box::pin(async { Ok(0) })
     }
-    fn publish<'a>(&'a self, _: &'a [IncentiveEvent]) -> PortFuture<'a, ()> {
+    fn verify<'a>(&'a self, _: i32, _: Position) -> PortFuture<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+    fn assigned(&self) -> watch::Receiver<BTreeSet<i32>> {
+        watch::Sender::new(BTreeSet::from([0])).subscribe()
+    }
+    fn publish<'a>(&'a self, _: i32, _: &'a [IncentiveEvent]) -> PortFuture<'a, ()> {
         Box::pin(async { Ok(()) })
     }
 }

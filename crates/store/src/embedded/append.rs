@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use domain::event::RecordKind;
+use domain::config::TenantMode;
 use domain::id::{EventKey, TenantId};
 use domain::time::Timestamp;
+use engine::admission::append_time;
 use engine::ports::{Appended, DeadLetter, NewRecord};
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, params};
 use serde_json::value::RawValue;
@@ -87,28 +88,9 @@ struct Log<'c> {
 /// One tenant's records in the log.
 #[derive(Clone, Copy)]
 struct Lane {
-    replaying: bool,
+    mode: TenantMode,
     stored: Timestamp,
     last_append: Timestamp,
-}
-
-impl Lane {
-    /// When the log takes a record; `None` when it does not take this kind now.
-    fn append_time(
-        &self,
-        now: Timestamp,
-        kind: RecordKind,
-        event_ts: Timestamp,
-    ) -> Option<Timestamp> {
-        let at = match (kind, self.replaying) {
-            (RecordKind::Live, false) | (RecordKind::History, false) => now,
-            (RecordKind::Replay, true) => event_ts,
-            // In a replay the log's clock is the replay's: history does not move it.
-            (RecordKind::History, true) => self.last_append,
-            (RecordKind::Live, true) | (RecordKind::Replay, false) => return None,
-        };
-        Some(at.max(self.last_append))
-    }
 }
 
 impl Log<'_> {
@@ -116,7 +98,8 @@ impl Log<'_> {
         let Offered { record, key, user } = offered;
         let event = &record.event;
         let Some(lane) = self.lane(event.tenant_id)? else { return Ok(Appended::NoTenant) };
-        let Some(at) = lane.append_time(self.now, record.kind, event.event_ts) else {
+        let times = (self.now, event.event_ts);
+        let Some(at) = append_time(lane.mode, lane.last_append, record.kind, times) else {
             return Ok(Appended::WrongMode);
         };
         let offset = self.end;
@@ -158,7 +141,8 @@ impl Log<'_> {
         });
         let lane = row.optional()?.filter(|(_, _, status)| status == "ACTIVE").map(|row| {
             let stored = Timestamp::from_stored(row.1);
-            Lane { replaying: row.0 == "REPLAY", stored, last_append: stored }
+            let mode = if row.0 == "REPLAY" { TenantMode::Replay } else { TenantMode::Live };
+            Lane { mode, stored, last_append: stored }
         });
         self.lanes.insert(tenant, lane);
         Ok(lane)

@@ -1,10 +1,14 @@
 //! The log in the `events` table: a row is a record, appended undecided and decided in place.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::event::Record;
-use engine::ports::{Announce, Appended, Bus, Clock, IncentiveEvent, NewRecord, PortFuture};
+use engine::ports::{
+    Announce, Appended, Bus, Clock, IncentiveEvent, NewRecord, PortError, PortErrorKind,
+    PortFuture, Position,
+};
+use engine::record::Taken;
 use rusqlite::Connection;
 use tokio::sync::watch;
 
@@ -25,6 +29,8 @@ pub struct SqliteBus {
     announce: Arc<dyn Announce>,
     /// First offset after the last record.
     end: watch::Sender<i64>,
+    /// The one partition, for ever.
+    assigned: watch::Sender<BTreeSet<i32>>,
 }
 
 impl SqliteBus {
@@ -35,7 +41,8 @@ impl SqliteBus {
         announce: Arc<dyn Announce>,
     ) -> Result<Self> {
         let end = db.read(append::end).await?;
-        Ok(Self { db, clock, announce, end: watch::Sender::new(end) })
+        let (end, assigned) = (watch::Sender::new(end), watch::Sender::new([0].into()));
+        Ok(Self { db, clock, announce, end, assigned })
     }
 
     async fn appended(&self, records: Vec<NewRecord>) -> Result<Vec<Appended>> {
@@ -57,7 +64,7 @@ impl Bus for SqliteBus {
         Box::pin(async move { Ok(self.appended(records).await?) })
     }
 
-    fn take<'a>(&'a self, _partition: i32, offset: i64, max: usize) -> PortFuture<'a, Vec<Record>> {
+    fn take<'a>(&'a self, _partition: i32, offset: i64, max: usize) -> PortFuture<'a, Vec<Taken>> {
         Box::pin(async move { Ok(self.db.read(move |conn| take(conn, offset, max)).await?) })
     }
 
@@ -75,14 +82,29 @@ impl Bus for SqliteBus {
         Box::pin(async move { Ok(*self.end.borrow()) })
     }
 
-    fn publish<'a>(&'a self, events: &'a [IncentiveEvent]) -> PortFuture<'a, ()> {
+    fn verify<'a>(&'a self, _partition: i32, position: Position) -> PortFuture<'a, ()> {
+        // One file holds both: only a defect could part them.
+        let (end, next) = (*self.end.borrow(), position.next_offset);
+        let message = format!("the log ends at offset {end}, before the position {next}");
+        let verified = match next <= end {
+            true => Ok(()),
+            false => Err(PortError { kind: PortErrorKind::Corrupt, message }),
+        };
+        Box::pin(async { verified })
+    }
+
+    fn assigned(&self) -> watch::Receiver<BTreeSet<i32>> {
+        self.assigned.subscribe()
+    }
+
+    fn publish<'a>(&'a self, _partition: i32, events: &'a [IncentiveEvent]) -> PortFuture<'a, ()> {
         // They are durable: their rows are the records of `incentive-generated`.
         self.announce.announce(events);
         Box::pin(async { Ok(()) })
     }
 }
 
-fn take(conn: &Connection, offset: i64, max: usize) -> Result<Vec<Record>> {
+fn take(conn: &Connection, offset: i64, max: usize) -> Result<Vec<Taken>> {
     let mut query = conn.prepare_cached(&format!(
         "select {RECORD_COLUMNS} from events where log_offset >= ?1 order by log_offset limit ?2"
     ))?;
@@ -92,7 +114,7 @@ fn take(conn: &Connection, offset: i64, max: usize) -> Result<Vec<Record>> {
     while let Some(row) = rows.next()? {
         let next = record(row)?;
         bytes += next.event.payload.len();
-        records.push(next);
+        records.push(Taken::admitted(next));
         if bytes > TAKE_BYTES_MAX {
             break;
         }

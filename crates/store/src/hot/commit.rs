@@ -69,6 +69,7 @@ const ADVANCE: &str = "
 pub(super) enum Written {
     Done,
     Stale,
+    Overtaken { next_offset: i64, batch_seq: i64 },
     Fenced { epoch: i64 },
 }
 
@@ -105,6 +106,10 @@ fn compare(conn: &Connection, batch: &BatchCommit) -> Result<Option<Written>> {
     if batch_seq == batch.batch_seq && next_offset == batch.offset_to {
         // Ours, from before: the answer to its commit was lost.
         return Ok(Some(Written::Done));
+    }
+    if batch_seq == batch.batch_seq && next_offset > batch.offset_from {
+        // Ours too, but cut elsewhere.
+        return Ok(Some(Written::Overtaken { next_offset, batch_seq }));
     }
     if next_offset != batch.offset_from || batch_seq + 1 != batch.batch_seq {
         return Err(StoreError::invalid(format!(

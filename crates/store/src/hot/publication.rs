@@ -35,6 +35,8 @@ pub(super) fn take_over(conn: &Connection, partition: i32) -> Result<Position> {
             next_offset: row.get(1)?,
             batch_seq: row.get(2)?,
             published: Place { batch_seq: row.get(3)?, ordinal: row.get(4)? },
+            // The log is in the same file: it cannot be exchanged without the position.
+            mark: None,
         })
     })?)
 }

@@ -62,6 +62,9 @@ impl HotStore for SqliteHotStore {
             match self.db.write(move |conn| commit::commit(conn, &batch, &encoded)).await {
                 Ok(Written::Done) => Ok(Committed::Done),
                 Ok(Written::Stale) | Err(StoreError::Stale { .. }) => Ok(Committed::Stale),
+                Ok(Written::Overtaken { next_offset, batch_seq }) => {
+                    Ok(Committed::Overtaken { next_offset, batch_seq })
+                }
                 Ok(Written::Fenced { epoch }) => Err(PortError {
                     kind: PortErrorKind::Fenced,
                     message: format!("the partition was taken over: its epoch is now {epoch}"),

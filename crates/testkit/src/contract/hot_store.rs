@@ -36,6 +36,7 @@ macro_rules! hot_store_contract {
             a_changed_configuration_makes_a_batch_stale
             a_changed_user_makes_a_batch_stale_and_undoes_all_of_it
             a_commit_that_is_repeated_changes_nothing
+            a_batch_cut_elsewhere_than_the_one_that_is_there_is_overtaken
             a_batch_that_does_not_follow_is_refused
             a_use_above_its_cap_is_refused_with_its_whole_batch
             a_state_above_its_bound_is_refused
@@ -187,6 +188,7 @@ pub async fn what_is_committed_is_loaded(s: &mut dyn Subject) {
                 .map(|k| (key(k), Day(-366)))
                 .into(),
             tenants: [t].into(),
+            ..Needs::default()
         })
         .await;
     assert_eq!((loaded.users[&ada].version, &loaded.users[&ada].state), (1, &state.state));
@@ -265,6 +267,17 @@ pub async fn a_commit_that_is_repeated_changes_nothing(s: &mut dyn Subject) {
     }
     let loaded = desk.load_users(&["ada"]).await;
     assert_eq!(loaded.users[&desk.user("ada")].version, 1);
+}
+
+/// The answer was lost, and meanwhile the log has grown: the next batch is a longer one.
+pub async fn a_batch_cut_elsewhere_than_the_one_that_is_there_is_overtaken(s: &mut dyn Subject) {
+    let desk = Desk::with_events(s, 3).await;
+    desk.store.commit(Arc::new(desk.batch())).await.expect("commits");
+    let longer =
+        BatchCommit { offset_to: 3, states: vec![desk.state("ada", 0, 1)], ..desk.batch() };
+    let committed = desk.store.commit(Arc::new(longer)).await.expect("answers");
+    assert_eq!(committed, Committed::Overtaken { next_offset: 1, batch_seq: 1 });
+    assert!(s.rows(Table::UserStates).await.expect("rows").is_empty());
 }
 
 /// No offset is skipped and none decided twice.
