@@ -53,6 +53,21 @@ pub enum StoreError {
         /// What SQLite said.
         detail: String,
     },
+    /// The database server cannot be reached, or cannot do it now.
+    #[error(
+        "the database cannot be reached or is busy ({detail}); what was answered is not lost, and \
+         it is tried again by itself"
+    )]
+    Unavailable {
+        /// What it said.
+        detail: String,
+    },
+    /// Another transaction was in the way of this one.
+    #[error("another transaction was in the way ({detail}); nothing was stored, try again")]
+    Raced {
+        /// What the database said.
+        detail: String,
+    },
     /// The database file as a whole is damaged, or is none.
     #[error(
         "the database file is damaged or is not a database ({detail}); stop, keep a copy of it and \
@@ -214,6 +229,8 @@ impl From<StoreError> for PortError {
                 PortErrorKind::Corrupt
             }
             StoreError::Busy { .. }
+            | StoreError::Unavailable { .. }
+            | StoreError::Raced { .. }
             | StoreError::Io { .. }
             | StoreError::Locked { .. }
             | StoreError::Closed

@@ -11,7 +11,11 @@ pub mod embedded;
 pub mod error;
 pub mod hot;
 pub mod migrate;
+#[cfg(feature = "distributed")]
+pub mod postgres;
 pub mod report;
 
 pub use db::{DbOptions, SqliteDb};
 pub use error::{Result, StoreError};
+#[cfg(feature = "distributed")]
+pub use postgres::{PgDb, PgOptions};

@@ -21,13 +21,16 @@ pub struct Migration {
 
 macro_rules! migrations {
     ($dir:literal: $($version:literal $name:literal),+ $(,)?) => {
-        &[$(Migration {
+        &[$($crate::migrate::Migration {
             version: $version,
             name: $name,
-            sql: include_str!(concat!("../migrations/", $dir, "/000", $version, "_", $name, ".sql")),
+            sql: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/", $dir, "/000", $version, "_", $name, ".sql")),
         }),+]
     };
 }
+
+#[cfg(feature = "distributed")]
+pub(crate) use migrations;
 
 /// The schema of the embedded profile.
 pub const SQLITE: &[Migration] = migrations!("sqlite": 1 "hot", 2 "control");
@@ -88,10 +91,11 @@ pub fn check_current(conn: &Connection) -> Result<()> {
     }
 }
 
-struct Applied {
-    version: u32,
-    name: String,
-    checksum: String,
+/// A step that a database remembers.
+pub(crate) struct Applied {
+    pub version: u32,
+    pub name: String,
+    pub checksum: String,
 }
 
 fn applied(conn: &Connection) -> Result<Vec<Applied>> {
@@ -103,7 +107,8 @@ fn applied(conn: &Connection) -> Result<Vec<Applied>> {
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-fn check(known: &[Applied], steps: &[Migration]) -> Result<()> {
+/// Compares what a database remembers with the steps of this program.
+pub(crate) fn check(known: &[Applied], steps: &[Migration]) -> Result<()> {
     for (i, row) in known.iter().enumerate() {
         let Some(step) = steps.get(i) else {
             return Err(StoreError::Schema {
@@ -130,7 +135,8 @@ fn check(known: &[Applied], steps: &[Migration]) -> Result<()> {
     Ok(())
 }
 
-fn checksum(sql: &str) -> String {
+/// What a step is remembered by.
+pub(crate) fn checksum(sql: &str) -> String {
     let hash = Sha256::digest(sql.as_bytes());
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }

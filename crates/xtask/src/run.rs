@@ -127,7 +127,8 @@ pub fn format_check(root: &Path) -> Result<(), Failure> {
 }
 
 fn clippy(root: &Path) -> Result<(), Failure> {
-    let command = "cargo clippy --workspace --all-targets --quiet -- --deny warnings";
+    let command =
+        "cargo clippy --workspace --all-targets --all-features --quiet -- --deny warnings";
     program(root, &command.split(' ').collect::<Vec<_>>())
 }
 

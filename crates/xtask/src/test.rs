@@ -57,7 +57,8 @@ fn start_while_building(
 
 /// The command, by default for the whole workspace.
 fn cargo_test<'a>(args: &[&'a str]) -> Vec<&'a str> {
-    let mut command = vec!["cargo", "test", "--no-fail-fast"];
+    // Everything that ships has all features on.
+    let mut command = vec!["cargo", "test", "--no-fail-fast", "--all-features"];
     // A package that was named stands in the place of the whole workspace.
     if !names_package(args) {
         command.push("--workspace");

@@ -102,9 +102,11 @@ impl From<StoreError> for Problem {
             StoreError::WrongState { .. } => Self::new(Code::InvalidState, text),
             StoreError::Invalid { .. } => Self::new(Code::InvalidDocument, text),
             StoreError::Full { .. } => Self::unavailable(Code::StorageFull, text),
-            StoreError::Busy { .. } | StoreError::Closed | StoreError::Locked { .. } => {
-                Self::unavailable(Code::Unavailable, text)
-            }
+            StoreError::Busy { .. }
+            | StoreError::Unavailable { .. }
+            | StoreError::Raced { .. }
+            | StoreError::Closed
+            | StoreError::Locked { .. } => Self::unavailable(Code::Unavailable, text),
             StoreError::Io { .. }
             | StoreError::Damaged { .. }
             | StoreError::Corrupt { .. }

@@ -28,6 +28,8 @@ pub mod limits;
 mod local;
 pub mod memberships;
 pub mod page;
+#[cfg(feature = "distributed")]
+mod postgres;
 pub mod push_auth;
 pub mod recompute;
 pub mod sql;
@@ -49,6 +51,9 @@ use crate::error::{Result, StoreError};
 pub enum Control {
     /// The embedded profile's.
     Sqlite(SqliteDb),
+    /// The distributed profile's.
+    #[cfg(feature = "distributed")]
+    Postgres(crate::PgDb),
 }
 
 impl Control {
@@ -60,6 +65,8 @@ impl Control {
     {
         match self {
             Self::Sqlite(db) => db.read(move |conn| work(&mut SqliteSession(conn))).await,
+            #[cfg(feature = "distributed")]
+            Self::Postgres(db) => postgres::run(db, postgres::Purpose::Read, work).await,
         }
     }
 
@@ -71,6 +78,8 @@ impl Control {
     {
         match self {
             Self::Sqlite(db) => db.write(move |conn| work(&mut SqliteSession(conn))).await,
+            #[cfg(feature = "distributed")]
+            Self::Postgres(db) => postgres::run(db, postgres::Purpose::Write, work).await,
         }
     }
 }

@@ -6,10 +6,14 @@
 mod commit;
 mod encode;
 mod load;
+#[cfg(feature = "distributed")]
+mod postgres;
 mod publication;
 mod rows;
 mod sqlite;
 
+#[cfg(feature = "distributed")]
+pub use postgres::PgHotStore;
 pub use sqlite::SqliteHotStore;
 
 /// What the embedded log shares with the hot store: the same rows are both.

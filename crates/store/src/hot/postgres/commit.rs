@@ -1,0 +1,178 @@
+//! One batch, one transaction: lock and compare what was read, then write everything.
+
+use std::time::Duration;
+
+use deadpool_postgres::Transaction;
+use domain::decide::Lane;
+use domain::id::TenantId;
+use engine::ports::BatchCommit;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::super::encode::EncodedBatch;
+use super::rows::{Columns, TOPIC};
+use super::{Params, write};
+use crate::error::{Result, StoreError};
+use crate::postgres::PgDb;
+
+const POSITION: &str = "
+    select epoch, next_offset, batch_seq from positions where topic = $1 and partition = $2
+    for update";
+/// In the order of ids, as every transaction that locks several tenants.
+const TENANTS: &str = "
+    select tenant_id, config_version, last_append_time, lane_version
+    from tenant_states where tenant_id = any($1) order by tenant_id for no key update";
+
+/// How often and with which pause an unknown commit is asked for.
+const RESOLVE_ATTEMPTS: u32 = 10;
+const RESOLVE_PAUSE: Duration = Duration::from_millis(200);
+
+/// What became of a batch. Anything but `Done` and `Unknown` has written nothing.
+pub(super) enum Written {
+    Done,
+    Stale,
+    Overtaken {
+        next_offset: i64,
+        batch_seq: i64,
+    },
+    Fenced {
+        epoch: i64,
+    },
+    /// The answer to the commit was lost.
+    Unknown(StoreError),
+}
+
+pub(super) async fn commit(
+    db: &PgDb,
+    batch: &BatchCommit,
+    encoded: &EncodedBatch,
+) -> Result<Written> {
+    if !batch.outcomes.is_empty() {
+        return Err(StoreError::invalid(
+            "a batch brings outcomes of events that this store has no rows of",
+        ));
+    }
+    let mut client = db.client().await?;
+    let transaction = client.transaction().await?;
+    let refused = match compare(&transaction, batch).await {
+        Ok(None) => match write::write(&transaction, batch, encoded).await {
+            Ok(true) => None,
+            Ok(false) => Some(Written::Stale),
+            Err(error) => return stale_or(error),
+        },
+        Ok(refused) => refused,
+        Err(error) => return stale_or(error),
+    };
+    if let Some(refused) = refused {
+        transaction.rollback().await?;
+        return Ok(refused);
+    }
+    match transaction.commit().await {
+        Ok(()) => Ok(Written::Done),
+        Err(error) => match StoreError::from(error) {
+            StoreError::Raced { .. } => Ok(Written::Stale),
+            why => Ok(Written::Unknown(why)),
+        },
+    }
+}
+
+/// A transaction that another one was in the way of is decided again, on what is there then.
+fn stale_or(error: StoreError) -> Result<Written> {
+    match error {
+        StoreError::Raced { detail } => {
+            tracing::debug!(detail, "a batch met another transaction");
+            Ok(Written::Stale)
+        }
+        error => Err(error),
+    }
+}
+
+/// Finds out what became of a commit whose answer was lost: the position tells, under its lock,
+/// for the old transaction holds it as long as it is undecided.
+pub(super) async fn resolve(db: &PgDb, batch: &BatchCommit, why: StoreError) -> Result<Written> {
+    tracing::warn!(partition = batch.partition, %why, "the answer to a commit was lost");
+    for _ in 0..RESOLVE_ATTEMPTS {
+        tokio::time::sleep(RESOLVE_PAUSE).await;
+        if let Ok(stands) = position(db, batch).await {
+            return Ok(match stands {
+                Some(Written::Done) => Written::Done,
+                Some(Written::Fenced { epoch }) => Written::Fenced { epoch },
+                // It did not land: the same records are decided again.
+                _ => Written::Stale,
+            });
+        }
+    }
+    Ok(Written::Unknown(why))
+}
+
+async fn position(db: &PgDb, batch: &BatchCommit) -> Result<Option<Written>> {
+    let mut client = db.client().await?;
+    let transaction = client.transaction().await?;
+    let statement = transaction.prepare_cached(POSITION).await?;
+    let row = transaction.query_opt(&statement, &[&TOPIC, &batch.partition]).await?;
+    let stands = row.map(|row| follows(&row, batch)).transpose()?.flatten();
+    transaction.rollback().await?;
+    Ok(stands)
+}
+
+/// Compares position, epoch, configurations and lanes with what the batch was decided under. They
+/// stay as they are until the transaction ends.
+async fn compare(transaction: &Transaction<'_>, batch: &BatchCommit) -> Result<Option<Written>> {
+    let position = transaction.prepare_cached(POSITION).await?;
+    let tenants = transaction.prepare_cached(TENANTS).await?;
+    let ids: Vec<Uuid> = batch.config_versions.keys().map(|tenant| tenant.0).collect();
+    let place: Params<'_> = &[&TOPIC, &batch.partition];
+    let ids: Params<'_> = &[&ids];
+    let (position, tenants) = tokio::try_join!(
+        biased;
+        transaction.query_opt(&position, place),
+        transaction.query(&tenants, ids),
+    )?;
+    let Some(position) = position else {
+        return Err(StoreError::invalid("a batch of a partition that nobody has taken over"));
+    };
+    if let Some(refused) = follows(&position, batch)? {
+        return Ok(Some(refused));
+    }
+    let mut found = 0;
+    for row in &tenants {
+        found += 1;
+        if !is_as_loaded(row, batch)? {
+            return Ok(Some(Written::Stale));
+        }
+    }
+    Ok((found != batch.config_versions.len()).then_some(Written::Stale))
+}
+
+/// `None` when the batch follows the position.
+fn follows(row: &Row, batch: &BatchCommit) -> Result<Option<Written>> {
+    let mut c = Columns::of("positions", row);
+    let (epoch, next_offset, batch_seq) = (c.get::<i64>()?, c.get::<i64>()?, c.get::<i64>()?);
+    if epoch != batch.epoch {
+        return Ok(Some(Written::Fenced { epoch }));
+    }
+    if batch_seq == batch.batch_seq && next_offset == batch.offset_to {
+        // Ours, from before: the answer to its commit was lost.
+        return Ok(Some(Written::Done));
+    }
+    if batch_seq == batch.batch_seq && next_offset > batch.offset_from {
+        // Ours too, but cut elsewhere.
+        return Ok(Some(Written::Overtaken { next_offset, batch_seq }));
+    }
+    if next_offset != batch.offset_from || batch_seq + 1 != batch.batch_seq {
+        return Err(StoreError::invalid(format!(
+            "batch {} from offset {} does not follow the position {next_offset} after batch \
+             {batch_seq}",
+            batch.batch_seq, batch.offset_from
+        )));
+    }
+    Ok(None)
+}
+
+fn is_as_loaded(row: &Row, batch: &BatchCommit) -> Result<bool> {
+    let mut c = Columns::of("tenant_states", row);
+    let (tenant, version) = (TenantId(c.get()?), c.get::<i64>()?);
+    let lane = Lane { append_time: c.time()?, version: c.get()? };
+    let same_lane = batch.lanes.get(&tenant).is_none_or(|moved| moved.from == lane);
+    Ok(batch.config_versions.get(&tenant) == Some(&version) && same_lane)
+}

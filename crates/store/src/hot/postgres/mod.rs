@@ -1,0 +1,130 @@
+//! The hot store over PostgreSQL. The log is elsewhere, so a batch brings its events along. What it
+//! compares is locked in one order: the position, then the tenants by id.
+
+mod commit;
+mod load;
+mod publication;
+mod rows;
+mod take_over;
+mod write;
+
+use std::sync::Arc;
+
+use deadpool_postgres::Object;
+use domain::decide::{Loaded, Needs};
+use domain::id::{EventId, EventKey, IncentiveId, TenantId, UserId};
+use domain::incentive::Incentive;
+use domain::time::Timestamp;
+use engine::ports::{
+    BatchCommit, Committed, HotStore, IncentiveEvent, Place, PortError, PortErrorKind, PortFuture,
+    Position,
+};
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+use super::encode::EncodedBatch;
+use crate::error::Result;
+use crate::postgres::PgDb;
+use commit::Written;
+
+/// The event path's store on the distributed profile.
+#[derive(Clone, Debug)]
+pub struct PgHotStore {
+    db: PgDb,
+}
+
+impl PgHotStore {
+    /// Over a migrated database.
+    pub fn new(db: PgDb) -> Self {
+        Self { db }
+    }
+
+    async fn written(&self, batch: &BatchCommit) -> Result<Written> {
+        let encoded = EncodedBatch::of(batch)?;
+        match commit::commit(&self.db, batch, &encoded).await? {
+            Written::Unknown(why) => commit::resolve(&self.db, batch, why).await,
+            known => Ok(known),
+        }
+    }
+}
+
+impl HotStore for PgHotStore {
+    fn take_over<'a>(&'a self, partition: i32) -> PortFuture<'a, Position> {
+        Box::pin(async move { Ok(take_over::take_over(&self.db, partition).await?) })
+    }
+
+    fn load<'a>(&'a self, needs: Arc<Needs>) -> PortFuture<'a, Loaded> {
+        Box::pin(async move { Ok(load::load(&self.db, &needs).await?) })
+    }
+
+    fn commit<'a>(&'a self, batch: Arc<BatchCommit>) -> PortFuture<'a, Committed> {
+        Box::pin(async move {
+            match self.written(&batch).await? {
+                Written::Done => Ok(Committed::Done),
+                Written::Stale => Ok(Committed::Stale),
+                Written::Overtaken { next_offset, batch_seq } => {
+                    Ok(Committed::Overtaken { next_offset, batch_seq })
+                }
+                Written::Fenced { epoch } => Err(PortError {
+                    kind: PortErrorKind::Fenced,
+                    message: format!("the partition was taken over: its epoch is now {epoch}"),
+                }),
+                Written::Unknown(why) => Err(why.into()),
+            }
+        })
+    }
+
+    fn unpublished<'a>(
+        &'a self,
+        partition: i32,
+        after: Place,
+        max: usize,
+    ) -> PortFuture<'a, Vec<IncentiveEvent>> {
+        Box::pin(
+            async move { Ok(publication::unpublished(&self.db, partition, after, max).await?) },
+        )
+    }
+
+    fn published<'a>(
+        &'a self,
+        partition: i32,
+        events: Arc<Vec<(IncentiveId, UserId)>>,
+        up_to: Place,
+        at: Timestamp,
+    ) -> PortFuture<'a, ()> {
+        Box::pin(
+            async move { Ok(publication::log(&self.db, partition, &events, (up_to, at)).await?) },
+        )
+    }
+
+    fn missed<'a>(
+        &'a self,
+        user: UserId,
+        after: u64,
+        max: usize,
+    ) -> PortFuture<'a, Vec<Arc<Incentive>>> {
+        Box::pin(async move { Ok(publication::missed(&self.db, user, after, max).await?) })
+    }
+
+    fn last_seq<'a>(&'a self, user: UserId) -> PortFuture<'a, u64> {
+        Box::pin(async move { Ok(publication::last_seq(&self.db, user).await?) })
+    }
+
+    fn outcome<'a>(
+        &'a self,
+        tenant: TenantId,
+        event: &'a EventId,
+    ) -> PortFuture<'a, Option<String>> {
+        let key = EventKey::of(event);
+        Box::pin(async move { Ok(publication::outcome(&self.db, tenant, key).await?) })
+    }
+}
+
+/// Parameters of a statement.
+type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+/// Runs a prepared query.
+async fn query(client: &Object, sql: &str, params: Params<'_>) -> Result<Vec<Row>> {
+    let statement = client.prepare_cached(sql).await?;
+    Ok(client.query(&statement, params).await?)
+}

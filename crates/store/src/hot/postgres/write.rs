@@ -1,0 +1,437 @@
+//! Writing a batch. Rows that are only ever added go in by COPY, straight into their tables; the
+//! rest by one statement a table, all sent together.
+
+use std::pin::pin;
+
+use deadpool_postgres::Transaction;
+use domain::incentive::{Completion, Incentive};
+use engine::crash::{self, CrashPoint};
+use engine::ports::{BatchCommit, EventWrite, StateWrite};
+use tokio_postgres::binary_copy::BinaryCopyInWriter;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::super::encode::EncodedBatch;
+use super::Params;
+use super::rows::{EVER, TOPIC, integer};
+use crate::error::Result;
+use crate::postgres::values::{Amount, Document, Instant};
+
+const EVENTS: &str = "
+    copy events (log_offset, tenant_id, event_id, user_id, user_ref, action_code, event_ts,
+                 payload, append_time, kind, outcome, source_partition) from stdin (format binary)";
+const EVENT_TYPES: [Type; 12] = [
+    Type::INT8,
+    Type::UUID,
+    Type::TEXT,
+    Type::UUID,
+    Type::TEXT,
+    Type::TEXT,
+    Type::TIMESTAMPTZ,
+    Type::JSONB,
+    Type::TIMESTAMPTZ,
+    Type::INT8,
+    Type::TEXT,
+    Type::INT4,
+];
+const INCENTIVES: &str = "
+    copy incentives (
+        incentive_id, tenant_id, user_id, user_ref, campaign_id, campaign_version, event_id, type,
+        reward_currency, reward_amount, coupon_code, issued_at, seq,
+        source_partition, batch_seq, ordinal,
+        tenant_day_used, tenant_day_cap, tenant_total_used, tenant_total_cap,
+        user_day_used, user_day_cap, user_total_used, user_total_cap, limit_day, budgets)
+    from stdin (format binary)";
+const INCENTIVE_TYPES: [Type; 26] = [
+    Type::UUID,
+    Type::UUID,
+    Type::UUID,
+    Type::TEXT,
+    Type::UUID,
+    Type::INT8,
+    Type::TEXT,
+    Type::TEXT,
+    Type::TEXT,
+    Type::NUMERIC,
+    Type::TEXT,
+    Type::TIMESTAMPTZ,
+    Type::INT8,
+    Type::INT4,
+    Type::INT8,
+    Type::INT4,
+    Type::INT8,
+    Type::INT8,
+    Type::INT8,
+    Type::INT8,
+    Type::INT8,
+    Type::INT8,
+    Type::INT8,
+    Type::INT8,
+    Type::INT4,
+    Type::JSONB,
+];
+const EVENT_IDS: &str = "
+    insert into event_ids (tenant_id, event_key, content_hash, log_offset, append_time,
+                           source_partition)
+    select n.tenant_id, n.event_key, n.content_hash, n.log_offset, n.append_time, $6
+    from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::timestamptz[])
+        as n (tenant_id, event_key, content_hash, log_offset, append_time)
+    on conflict (tenant_id, event_key) do nothing";
+const NEW_STATES: &str = "
+    insert into user_states (user_id, tenant_id, version, seq, state)
+    select n.user_id, n.tenant_id, 1, n.seq, n.state
+    from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[])
+        as n (user_id, tenant_id, seq, state)
+    on conflict (user_id) do nothing";
+const STATES: &str = "
+    update user_states s set version = s.version + 1, seq = n.seq, state = n.state
+    from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[])
+        as n (user_id, version, seq, state)
+    where s.user_id = n.user_id and s.version = n.version";
+const NEW_USERS: &str = "
+    insert into users (user_id, tenant_id, external_ref, created_at)
+    select n.user_id, n.tenant_id, n.external_ref, n.created_at
+    from unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[])
+        as n (user_id, tenant_id, external_ref, created_at)
+    on conflict (user_id) do nothing";
+const USERS: &str = "
+    insert into users (user_id, tenant_id, external_ref, created_at, attributes)
+    select n.user_id, n.tenant_id, n.external_ref, n.created_at, n.attributes::jsonb
+    from unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::text[])
+        as n (user_id, tenant_id, external_ref, created_at, attributes)
+    on conflict (user_id) do update set attributes = excluded.attributes";
+const USAGE: &str = "
+    insert into limit_usage (tenant_id, limit_key, bucket, used)
+    select n.tenant_id, n.limit_key, n.bucket, n.used::numeric
+    from unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[])
+        as n (tenant_id, limit_key, bucket, used)
+    on conflict (tenant_id, limit_key, bucket) do update set used = excluded.used";
+const MARKS: &str = "
+    insert into user_marks (user_id, mark_key, campaign_id, marked_at)
+    select n.user_id, n.mark_key, n.campaign_id, n.marked_at
+    from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::timestamptz[])
+        as n (user_id, mark_key, campaign_id, marked_at)
+    on conflict (user_id, mark_key) do nothing";
+const COMPLETION: &str = "
+    insert into user_aggregations (
+        aggregation_id, tenant_id, user_id, campaign_id, step_id, cycle, action_code,
+        incentive_id, unpaid_reason, completed_at)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+    on conflict (aggregation_id) do nothing";
+/// Most actions that register themselves, per tenant.
+const ACTIONS_MAX: i64 = 1000;
+const ACTIONS: &str = "
+    insert into actions (tenant_id, action_code, first_seen_at)
+    select n.tenant_id, n.action_code, n.first_seen_at
+    from (
+        select n.*, row_number() over (partition by n.tenant_id order by n.place) as nth
+        from unnest($1::uuid[], $2::text[], $3::timestamptz[]) with ordinality
+            as n (tenant_id, action_code, first_seen_at, place)
+        where not exists (
+            select 1 from actions a
+            where a.tenant_id = n.tenant_id and a.action_code = n.action_code)
+    ) n
+    where n.nth + (select count(*) from actions a where a.tenant_id = n.tenant_id) <= $4
+    on conflict (tenant_id, action_code) do nothing";
+const DEAD_LETTER: &str = "
+    insert into dead_letters (dead_letter_id, tenant_id, source, reason, detail, raw, received_at)
+    values ($1, $2, $3, $4, $5, $6, $7)
+    on conflict (dead_letter_id) do nothing";
+const LANES: &str = "
+    update tenant_states s set last_append_time = n.at, lane_version = s.lane_version + 1
+    from unnest($1::uuid[], $2::timestamptz[]) as n (tenant_id, at)
+    where s.tenant_id = n.tenant_id";
+const BATCH: &str = "
+    insert into batches (
+        partition, batch_seq, epoch, offset_from, offset_to, config_versions, counts, committed_at)
+    values ($1, $2, $3, $4, $5, $6, $7, $8)";
+const ADVANCE: &str = "
+    update positions set next_offset = $3, batch_seq = $4, mark_log = $5, mark_check = $6
+    where topic = $1 and partition = $2";
+
+/// Writes a batch that was compared. False when a row is not as it was loaded: then nothing of it
+/// may stay.
+pub(super) async fn write(
+    transaction: &Transaction<'_>,
+    batch: &BatchCommit,
+    encoded: &EncodedBatch,
+) -> Result<bool> {
+    events(transaction, batch).await?;
+    incentives(transaction, batch, encoded).await?;
+    crash::point(CrashPoint::InCommit);
+    let (ids, new, changed, ..) = tokio::try_join!(
+        event_ids(transaction, batch),
+        new_states(transaction, batch, encoded),
+        changed_states(transaction, batch, encoded),
+        new_users(transaction, batch),
+        changed_users(transaction, batch),
+        usage(transaction, batch, encoded),
+        marks(transaction, batch),
+        completions(transaction, batch, encoded),
+        actions(transaction, batch),
+        dead_letters(transaction, batch),
+        lanes(transaction, batch),
+        position(transaction, batch, encoded),
+    )?;
+    Ok(ids && new && changed)
+}
+
+/// Runs a statement on so many rows, none of which is no work. True when it changed all of them.
+async fn run(
+    transaction: &Transaction<'_>,
+    sql: &str,
+    (rows, params): (usize, Params<'_>),
+) -> Result<bool> {
+    if rows == 0 {
+        return Ok(true);
+    }
+    let statement = transaction.prepare_cached(sql).await?;
+    let changed = transaction.execute(&statement, params).await?;
+    Ok(changed == rows as u64)
+}
+
+async fn events(transaction: &Transaction<'_>, batch: &BatchCommit) -> Result<()> {
+    if batch.events.is_empty() {
+        return Ok(());
+    }
+    let statement = transaction.prepare_cached(EVENTS).await?;
+    let sink = transaction.copy_in(&statement).await?;
+    let mut writer = pin!(BinaryCopyInWriter::new(sink, &EVENT_TYPES));
+    for EventWrite { record, outcome, is_readable, .. } in &batch.events {
+        let event = &record.event;
+        let payload = is_readable.then_some(Document(&event.payload));
+        writer
+            .as_mut()
+            .write(&[
+                &record.offset,
+                &event.tenant_id.0,
+                &event.event_id.as_str(),
+                &event.user().0,
+                &event.user_id.as_str(),
+                &event.action.as_str(),
+                &Instant(event.event_ts),
+                &payload,
+                &Instant(record.append_time),
+                &record.kind.code(),
+                &outcome.as_str(),
+                &batch.partition,
+            ])
+            .await?;
+    }
+    writer.finish().await?;
+    Ok(())
+}
+
+async fn incentives(
+    transaction: &Transaction<'_>,
+    batch: &BatchCommit,
+    encoded: &EncodedBatch,
+) -> Result<()> {
+    if batch.incentives.is_empty() {
+        return Ok(());
+    }
+    let statement = transaction.prepare_cached(INCENTIVES).await?;
+    let sink = transaction.copy_in(&statement).await?;
+    let mut writer = pin!(BinaryCopyInWriter::new(sink, &INCENTIVE_TYPES));
+    for ((ordinal, one), budgets) in (0_i32..).zip(&batch.incentives).zip(&encoded.budgets) {
+        let Incentive { limits, .. } = &**one;
+        let cap = |cap: Option<u64>| cap.map(integer);
+        writer
+            .as_mut()
+            .write(&[
+                &one.id.0,
+                &one.tenant.0,
+                &one.user.0,
+                &one.user_ref.as_str(),
+                &one.campaign.0,
+                &i64::from(one.campaign_version),
+                &one.event_id.as_str(),
+                &one.kind.as_str(),
+                &one.currency,
+                &Amount(one.amount),
+                &one.coupon_code,
+                &Instant(one.issued_at),
+                &integer(one.seq),
+                &batch.partition,
+                &batch.batch_seq,
+                &ordinal,
+                &integer(limits.tenant_day.used),
+                &cap(limits.tenant_day.cap),
+                &integer(limits.tenant_total.used),
+                &cap(limits.tenant_total.cap),
+                &integer(limits.user_day.used),
+                &cap(limits.user_day.cap),
+                &integer(limits.user_total.used),
+                &cap(limits.user_total.cap),
+                &limits.day.0,
+                &budgets.as_deref().map(Document),
+            ])
+            .await?;
+    }
+    writer.finish().await?;
+    Ok(())
+}
+
+async fn event_ids(transaction: &Transaction<'_>, batch: &BatchCommit) -> Result<bool> {
+    let all = &batch.events;
+    let tenants: Vec<Uuid> = all.iter().map(|e| e.record.event.tenant_id.0).collect();
+    let keys: Vec<Uuid> = all.iter().map(|e| Uuid::from_bytes(e.key.0)).collect();
+    let hashes: Vec<Uuid> = all.iter().map(|e| Uuid::from_bytes(e.content_hash)).collect();
+    let offsets: Vec<i64> = all.iter().map(|e| e.record.offset).collect();
+    let times: Vec<Instant> = all.iter().map(|e| Instant(e.record.append_time)).collect();
+    let params: Params<'_> = &[&tenants, &keys, &hashes, &offsets, &times, &batch.partition];
+    run(transaction, EVENT_IDS, (all.len(), params)).await
+}
+
+fn states<'a>(
+    batch: &'a BatchCommit,
+    encoded: &'a EncodedBatch,
+    is_new: bool,
+) -> Vec<(&'a StateWrite, &'a str)> {
+    let all = batch.states.iter().zip(encoded.states.iter().map(String::as_str));
+    all.filter(|(write, _)| (write.expected_version == 0) == is_new).collect()
+}
+
+async fn new_states(
+    transaction: &Transaction<'_>,
+    batch: &BatchCommit,
+    encoded: &EncodedBatch,
+) -> Result<bool> {
+    let new = states(batch, encoded, true);
+    let users: Vec<Uuid> = new.iter().map(|(write, _)| write.user.0).collect();
+    let tenants: Vec<Uuid> = new.iter().map(|(write, _)| write.tenant.0).collect();
+    let seqs: Vec<i64> = new.iter().map(|(write, _)| integer(write.state.seq)).collect();
+    let texts: Vec<&str> = new.iter().map(|(_, text)| *text).collect();
+    run(transaction, NEW_STATES, (new.len(), &[&users, &tenants, &seqs, &texts])).await
+}
+
+async fn changed_states(
+    transaction: &Transaction<'_>,
+    batch: &BatchCommit,
+    encoded: &EncodedBatch,
+) -> Result<bool> {
+    let changed = states(batch, encoded, false);
+    let users: Vec<Uuid> = changed.iter().map(|(write, _)| write.user.0).collect();
+    let versions: Vec<i64> = changed.iter().map(|(write, _)| write.expected_version).collect();
+    let seqs: Vec<i64> = changed.iter().map(|(write, _)| integer(write.state.seq)).collect();
+    let texts: Vec<&str> = changed.iter().map(|(_, text)| *text).collect();
+    run(transaction, STATES, (changed.len(), &[&users, &versions, &seqs, &texts])).await
+}
+
+async fn new_users(transaction: &Transaction<'_>, batch: &BatchCommit) -> Result<bool> {
+    let is_new = |write: &&StateWrite| write.expected_version == 0 && write.attributes.is_none();
+    let new: Vec<_> = batch.states.iter().filter(is_new).collect();
+    let users: Vec<Uuid> = new.iter().map(|write| write.user.0).collect();
+    let tenants: Vec<Uuid> = new.iter().map(|write| write.tenant.0).collect();
+    let refs: Vec<&str> = new.iter().map(|write| write.user_ref.as_str()).collect();
+    let seen: Vec<Instant> = new.iter().map(|write| Instant(write.seen_at)).collect();
+    run(transaction, NEW_USERS, (new.len(), &[&users, &tenants, &refs, &seen])).await
+}
+
+async fn changed_users(transaction: &Transaction<'_>, batch: &BatchCommit) -> Result<bool> {
+    let changed: Vec<_> = batch.states.iter().filter(|w| w.attributes.is_some()).collect();
+    let users: Vec<Uuid> = changed.iter().map(|write| write.user.0).collect();
+    let tenants: Vec<Uuid> = changed.iter().map(|write| write.tenant.0).collect();
+    let refs: Vec<&str> = changed.iter().map(|write| write.user_ref.as_str()).collect();
+    let seen: Vec<Instant> = changed.iter().map(|write| Instant(write.seen_at)).collect();
+    let texts: Vec<Option<&str>> = changed.iter().map(|w| w.attributes.as_deref()).collect();
+    run(transaction, USERS, (changed.len(), &[&users, &tenants, &refs, &seen, &texts])).await
+}
+
+async fn usage(
+    transaction: &Transaction<'_>,
+    batch: &BatchCommit,
+    encoded: &EncodedBatch,
+) -> Result<bool> {
+    let all = &batch.usage;
+    let tenants: Vec<Uuid> = all.iter().map(|write| write.tenant.0).collect();
+    let keys: Vec<&str> = all.iter().map(|write| write.key.as_str()).collect();
+    let bucket = |day: Option<domain::time::Day>| day.map_or(EVER, |day| i64::from(day.0));
+    let buckets: Vec<i64> = all.iter().map(|write| bucket(write.bucket)).collect();
+    run(transaction, USAGE, (all.len(), &[&tenants, &keys, &buckets, &encoded.used])).await
+}
+
+async fn marks(transaction: &Transaction<'_>, batch: &BatchCommit) -> Result<bool> {
+    let all = &batch.marks;
+    let users: Vec<Uuid> = all.iter().map(|mark| mark.user.0).collect();
+    let keys: Vec<Uuid> = all.iter().map(|mark| Uuid::from_bytes(mark.key)).collect();
+    let campaigns: Vec<Uuid> = all.iter().map(|mark| mark.campaign.0).collect();
+    let times: Vec<Instant> = all.iter().map(|mark| Instant(mark.at)).collect();
+    run(transaction, MARKS, (all.len(), &[&users, &keys, &campaigns, &times])).await
+}
+
+async fn completions(
+    transaction: &Transaction<'_>,
+    batch: &BatchCommit,
+    encoded: &EncodedBatch,
+) -> Result<bool> {
+    for ((tenant, done), id) in batch.completions.iter().zip(&encoded.completions) {
+        let Completion { user, campaign, step, cycle, action, incentive, .. } = done;
+        let params: Params<'_> = &[
+            id,
+            &tenant.0,
+            &user.0,
+            &campaign.0,
+            step,
+            &i64::from(*cycle),
+            &action.as_str(),
+            &incentive.map(|i| i.0),
+            &done.unpaid_reason,
+            &Instant(done.completed_at),
+        ];
+        run(transaction, COMPLETION, (1, params)).await?;
+    }
+    Ok(true)
+}
+
+async fn actions(transaction: &Transaction<'_>, batch: &BatchCommit) -> Result<bool> {
+    let all = &batch.actions;
+    let tenants: Vec<Uuid> = all.iter().map(|(tenant, ..)| tenant.0).collect();
+    let codes: Vec<&str> = all.iter().map(|(_, action, _)| action.as_str()).collect();
+    let times: Vec<Instant> = all.iter().map(|(.., at)| Instant(*at)).collect();
+    run(transaction, ACTIONS, (all.len(), &[&tenants, &codes, &times, &ACTIONS_MAX])).await
+}
+
+async fn dead_letters(transaction: &Transaction<'_>, batch: &BatchCommit) -> Result<bool> {
+    for letter in &batch.dead_letters {
+        let params: Params<'_> = &[
+            &letter.id,
+            &letter.tenant.map(|tenant| tenant.0),
+            &letter.source,
+            &letter.reason,
+            &letter.detail,
+            &letter.raw,
+            &Instant(letter.received_at),
+        ];
+        run(transaction, DEAD_LETTER, (1, params)).await?;
+    }
+    Ok(true)
+}
+
+async fn lanes(transaction: &Transaction<'_>, batch: &BatchCommit) -> Result<bool> {
+    let tenants: Vec<Uuid> = batch.lanes.keys().map(|tenant| tenant.0).collect();
+    let times: Vec<Instant> = batch.lanes.values().map(|moved| Instant(moved.to)).collect();
+    run(transaction, LANES, (batch.lanes.len(), &[&tenants, &times])).await
+}
+
+async fn position(
+    transaction: &Transaction<'_>,
+    batch: &BatchCommit,
+    encoded: &EncodedBatch,
+) -> Result<bool> {
+    let row: Params<'_> = &[
+        &batch.partition,
+        &batch.batch_seq,
+        &batch.epoch,
+        &batch.offset_from,
+        &batch.offset_to,
+        &Document(&encoded.config_versions),
+        &Document(&encoded.counts),
+        &Instant(batch.committed_at),
+    ];
+    run(transaction, BATCH, (1, row)).await?;
+    let (log, check) = (batch.mark.map(|m| m.log), batch.mark.map(|m| i64::from(m.check)));
+    let (to, seq) = (batch.offset_to, batch.batch_seq);
+    let row: Params<'_> = &[&TOPIC, &batch.partition, &to, &seq, &log, &check];
+    run(transaction, ADVANCE, (1, row)).await
+}
