@@ -18,7 +18,8 @@ create table events (
     kind         integer not null default 0,       -- 0 live, 1 history, 2 replay
     outcome      text                              -- null = undecided
 ) strict;
-create index events_by_user on events (user_id, log_offset);
+-- No index by user: it would cost a page of its own for each event, and nothing that is asked often
+-- needs it.
 
 -- An event id is an idempotency key for ever within the retention.
 create table event_ids (

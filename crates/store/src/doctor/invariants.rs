@@ -41,10 +41,9 @@ pub(super) const ALL: &[Invariant] = &[
     Invariant {
         states: "each incentive belongs to an event that was decided",
         broken: "select 'incentive ' || hex(i.incentive_id) || ' for event ' || i.event_id
-                 from incentives i where not exists (
-                     select 1 from events e where e.user_id = i.user_id
-                     and e.tenant_id = i.tenant_id and e.event_id = i.event_id
-                     and e.outcome is not null)",
+                 from incentives i where (i.tenant_id, i.event_id, i.user_id) not in (
+                     select tenant_id, event_id, user_id from events
+                     where outcome is not null)",
         mend: DEFECT,
     },
     Invariant {
