@@ -33,10 +33,10 @@ use place::Place;
 pub enum Service {
     /// Apache Kafka, one process that is broker and controller.
     Kafka,
-    /// Kafka Connect with the Debezium connector for PostgreSQL. Brings Kafka along.
-    Connect,
     /// PostgreSQL with logical decoding.
     Postgres,
+    /// Kafka Connect with the Debezium connector for PostgreSQL. Brings both along.
+    Connect,
     /// Redis.
     Redis,
     /// No process: Kafka and Avro clients for Python, which the tests of foreign clients call.
@@ -44,7 +44,7 @@ pub enum Service {
 }
 
 impl Service {
-    const ALL: [Self; 5] = [Self::Kafka, Self::Connect, Self::Postgres, Self::Redis, Self::Clients];
+    const ALL: [Self; 5] = [Self::Kafka, Self::Postgres, Self::Connect, Self::Redis, Self::Clients];
 
     fn name(self) -> &'static str {
         match self {
@@ -70,7 +70,7 @@ impl Service {
     /// What it cannot run without.
     fn needs(self) -> &'static [Self] {
         match self {
-            Self::Connect => &[Self::Kafka],
+            Self::Connect => &[Self::Kafka, Self::Postgres],
             _ => &[],
         }
     }

@@ -6,6 +6,7 @@ use super::Service;
 use super::install;
 use super::kafka;
 use super::place::{Place, make, write};
+use super::postgres;
 use super::process::{ask, launch};
 use crate::run::Failure;
 
@@ -16,6 +17,7 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// The worker's jars and the connector's.
 pub fn install(place: &Place) -> Result<(), Failure> {
     kafka::install(place)?;
+    postgres::install(place)?;
     install::jars(place, "debezium").map(|_| ())
 }
 
@@ -30,6 +32,10 @@ pub fn start(place: &mut Place) -> Result<String, Failure> {
     write(&config, &properties(&place.parts("debezium"), &brokers, port))?;
     let mut worker = kafka::java(place, "768m", "org.apache.kafka.connect.cli.ConnectDistributed")?;
     worker.arg(&config);
+    // The connector files of `deploy/debezium` name the database by these.
+    let database = place.port(Service::Postgres).unwrap_or(5432).to_string();
+    worker.envs([("POSTGRES_HOST", "127.0.0.1"), ("POSTGRES_PORT", &database)]);
+    worker.envs([("POSTGRES_USER", "postgres"), ("POSTGRES_PASSWORD", "postgres")]);
     launch(place, SERVICE, worker, || answers(port))?;
     Ok(format!("http://127.0.0.1:{port}"))
 }
@@ -52,6 +58,8 @@ config.storage.replication.factor=1
 offset.storage.replication.factor=1
 status.storage.replication.factor=1
 offset.flush.interval.ms=1000
+config.providers=env
+config.providers.env.class=org.apache.kafka.common.config.provider.EnvVarConfigProvider
 key.converter=org.apache.kafka.connect.json.JsonConverter
 value.converter=org.apache.kafka.connect.json.JsonConverter
 key.converter.schemas.enable=false

@@ -18,8 +18,9 @@ fn a_command_line_names_services_or_means_all() {
 }
 
 #[test]
-fn connect_brings_kafka_along_and_comes_after_it() {
-    assert_eq!(with_needs(&[Service::Connect]), [Service::Kafka, Service::Connect]);
+fn connect_brings_both_ends_along_and_comes_after_them() {
+    let all = [Service::Kafka, Service::Postgres, Service::Connect];
+    assert_eq!(with_needs(&[Service::Connect]), all);
     assert_eq!(with_needs(&[Service::Redis, Service::Redis]), [Service::Redis]);
 }
 
