@@ -280,11 +280,7 @@ fn checked(
         let kind = PayloadErrorKind::TooLong(compact.len());
         return Err(payload_fault(PayloadError { pointer: String::new(), offset: 0, kind }));
     }
-    let ts = given.map_or([0; 8], |ts| ts.micros().to_be_bytes());
-    // A time that the server fills in is no part of what the tenant sent: a retry gets another one.
-    let ts = if given.is_some() { &ts[..] } else { &[] };
-    let content_hash =
-        parsed.content_hash(&[user_id.as_str().as_bytes(), action.as_str().as_bytes(), ts]);
+    let content_hash = content_hash(&parsed, &user_id, &action, given);
     let event = ActionEvent {
         tenant_id: tenant,
         event_id,
@@ -294,6 +290,19 @@ fn checked(
         payload: compact.into(),
     };
     Ok(NewRecord { event, kind, content_hash })
+}
+
+/// Hash of what a tenant sent: the same event id with another hash is refused. A time that the
+/// server fills in is no part of it (`None`): a retry gets another one.
+pub fn content_hash(
+    payload: &Payload<'_>,
+    user: &UserRef,
+    action: &ActionCode,
+    given: Option<Timestamp>,
+) -> [u8; 16] {
+    let ts = given.map_or([0; 8], |ts| ts.micros().to_be_bytes());
+    let ts = if given.is_some() { &ts[..] } else { &[] };
+    payload.content_hash(&[user.as_str().as_bytes(), action.as_str().as_bytes(), ts])
 }
 
 fn payload_fault(error: PayloadError) -> Fault {

@@ -14,7 +14,10 @@ use crate::services::{self, Service};
 
 /// Crates whose tests ask real services. Whoever tests them gets these services started, and
 /// stopped again if they did not run before.
-const NEEDS: [(&str, &[Service]); 1] = [("incent-store", &[Service::Postgres])];
+const NEEDS: [(&str, &[Service]); 2] = [
+    ("incent-bus-kafka", &[Service::Kafka, Service::Clients]),
+    ("incent-store", &[Service::Postgres]),
+];
 
 /// Runs `cargo test`, by default for the whole workspace: unit tests, the integration tests of
 /// each crate, and those of `incent` that start the real binary. Further arguments go to cargo

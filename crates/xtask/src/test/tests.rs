@@ -42,5 +42,6 @@ fn a_named_package_replaces_the_workspace() {
 fn only_those_who_ask_services_get_them() {
     assert!(needed(&[]).contains(&Service::Postgres));
     assert_eq!(needed(&["-p", "incent-store"]), [Service::Postgres]);
+    assert!(needed(&["--package", "incent-bus-kafka"]).contains(&Service::Kafka));
     assert_eq!(needed(&["-p", "incent-domain", "--", "incent-store"]), []);
 }

@@ -12,19 +12,20 @@ use super::tree::Tree;
 use crate::run::{Failure, answer};
 
 /// What each crate of the workspace may build on. In tests every crate may use `testkit` too.
-const EDGES: [(&str, &[&str]); 7] = [
+const EDGES: [(&str, &[&str]); 8] = [
     ("domain", &[]),
     ("engine", &["domain"]),
     ("store", &["domain", "engine"]),
+    ("bus-kafka", &["domain", "engine"]),
     ("http", &["domain", "engine", "store"]),
-    ("app", &["domain", "engine", "store", "http"]),
+    ("app", &["domain", "engine", "store", "bus-kafka", "http"]),
     ("testkit", &["domain", "engine"]),
     ("xtask", &[]),
 ];
 
-const ANY: &[&str] = &["domain", "engine", "store", "http", "app", "testkit"];
+const ANY: &[&str] = &["domain", "engine", "store", "bus-kafka", "http", "app", "testkit"];
 /// What waits, logs or measures has no place in `domain`.
-const ABOVE_DOMAIN: &[&str] = &["engine", "store", "http", "app", "testkit"];
+const ABOVE_DOMAIN: &[&str] = &["engine", "store", "bus-kafka", "http", "app", "testkit"];
 const NONE: &[&str] = &[];
 
 /// A library, the crates that own it, and those that may use it in their tests as well.
@@ -33,7 +34,7 @@ type Library = (&'static str, &'static [&'static str], &'static [&'static str]);
 const LIBRARIES: &[Library] = &[
     ("axum", &["http"], NONE),
     ("base64", &["http"], NONE),
-    ("bytes", &["engine", "store", "http"], NONE),
+    ("bytes", &["engine", "store", "bus-kafka", "http"], NONE),
     ("cel", &["domain", "testkit"], NONE),
     ("clap", &["app"], NONE),
     ("clap_complete", &["app"], NONE),
@@ -51,11 +52,17 @@ const LIBRARIES: &[Library] = &[
     ("percent-encoding", &["http", "app"], NONE),
     ("prometheus-client", &["engine", "http", "app"], NONE),
     ("proptest", NONE, ANY),
+    ("rdkafka", &["bus-kafka"], NONE),
     ("rusqlite", &["store"], &["app"]),
     ("rust_decimal", ANY, NONE),
     ("serde", ANY, NONE),
     ("serde-saphyr", &["app"], NONE),
-    ("serde_json", &["domain", "engine", "store", "http", "app", "testkit", "xtask"], NONE),
+    ("serde_avro_fast", &["bus-kafka"], NONE),
+    (
+        "serde_json",
+        &["domain", "engine", "store", "bus-kafka", "http", "app", "testkit", "xtask"],
+        NONE,
+    ),
     ("sha2", &["domain", "store", "http", "app"], NONE),
     ("subtle", &["http"], NONE),
     ("thiserror", ANY, NONE),
@@ -67,7 +74,7 @@ const LIBRARIES: &[Library] = &[
     ("tracing", ABOVE_DOMAIN, NONE),
     ("tungstenite", &["http"], NONE),
     ("tracing-subscriber", &["app"], NONE),
-    ("ureq", &["http", "app"], NONE),
+    ("ureq", &["bus-kafka", "http", "app"], NONE),
     ("uuid", ANY, NONE),
 ];
 

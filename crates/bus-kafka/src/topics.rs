@@ -1,0 +1,109 @@
+//! The two topics: made on purpose, and checked before anything is begun.
+
+use std::time::{Duration, Instant};
+
+use engine::ports::{PortError, PortErrorKind};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::{Client, ClientContext, DefaultClientContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use crate::failure::{self, blocking};
+use crate::settings::Settings;
+
+/// How long one question to the cluster may take.
+pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// How long a topic that is being made is waited for before looking again.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// How the topics are made.
+#[derive(Clone, Copy, Debug)]
+pub struct TopicPlan {
+    /// Partitions of each: the most processes that can decide at the same time.
+    pub partitions: i32,
+    /// Copies of each partition; with 3, two must have a record before it is acknowledged.
+    pub replication: i32,
+    /// How long records are kept, in hours.
+    pub retention_hours: u32,
+}
+
+impl Default for TopicPlan {
+    fn default() -> Self {
+        Self { partitions: 12, replication: 3, retention_hours: 7 * 24 }
+    }
+}
+
+/// Makes both topics where they are missing; leaves them alone where they are there. When it
+/// returns, they can be written to.
+///
+/// # Errors
+/// The cluster cannot be reached, or does not let us.
+pub async fn create(settings: &Settings, plan: TopicPlan) -> Result<(), PortError> {
+    let admin: AdminClient<DefaultClientContext> =
+        settings.client(&[], &[]).create().map_err(|e| failure::kafka("connecting", &e))?;
+    let copies = if plan.replication >= 3 { "2" } else { "1" };
+    let retention = (u64::from(plan.retention_hours) * 3_600_000).to_string();
+    let topic = |name| {
+        NewTopic::new(name, plan.partitions, TopicReplication::Fixed(plan.replication))
+            // Producers' clocks decide nothing.
+            .set("message.timestamp.type", "LogAppendTime")
+            .set("min.insync.replicas", copies)
+            .set("unclean.leader.election.enable", "false")
+            .set("cleanup.policy", "delete")
+            .set("retention.ms", &retention)
+    };
+    let topics = [topic(&settings.events_topic), topic(&settings.incentives_topic)];
+    let options = AdminOptions::new().operation_timeout(Some(ANSWER_MAX));
+    let results = admin.create_topics(&topics, &options).await;
+    for result in results.map_err(|e| failure::kafka("creating topics", &e))? {
+        match result {
+            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((topic, code)) => {
+                return Err(failure::unavailable(format!("creating the topic {topic}: {code}")));
+            }
+        }
+    }
+    let names = [settings.events_topic.clone(), settings.incentives_topic.clone()];
+    blocking(move || names.iter().try_for_each(|name| until_seen(admin.inner(), name))).await?
+}
+
+/// Waits until a topic that was made is known to the broker that answers: it is told a little
+/// later than the one that made it. Blocks.
+fn until_seen<C: ClientContext>(client: &Client<C>, topic: &str) -> Result<(), PortError> {
+    let begun = Instant::now();
+    loop {
+        match partitions(client, topic) {
+            Err(_) if begun.elapsed() < ANSWER_MAX => std::thread::sleep(PAUSE),
+            seen => return seen.map(|_| ()),
+        }
+    }
+}
+
+/// The number of partitions of a topic. Blocks.
+///
+/// # Errors
+/// `Unavailable`: the cluster gives no answer, or there is no such topic; says how to make it.
+pub(crate) fn partitions<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+) -> Result<i32, PortError> {
+    let asked = client.fetch_metadata(Some(topic), ANSWER_MAX);
+    let metadata = asked.map_err(|e| failure::kafka("asking for the topics", &e))?;
+    let found = metadata.topics().iter().find(|t| t.name() == topic);
+    let missing = || PortError {
+        kind: PortErrorKind::Unavailable,
+        message: format!(
+            "Kafka has no topic {topic}, or does not let us see it; topics are made on purpose: \
+             run `incent topics create`, or make it with message.timestamp.type=LogAppendTime"
+        ),
+    };
+    let found = found.filter(|t| t.error().is_none() && !t.partitions().is_empty());
+    found.and_then(|t| i32::try_from(t.partitions().len()).ok()).ok_or_else(missing)
+}
+
+/// True when an error says that records from the wanted offset on are gone.
+pub(crate) fn is_out_of_range(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(RDKafkaErrorCode::OffsetOutOfRange | RDKafkaErrorCode::AutoOffsetReset)
+    )
+}
