@@ -129,10 +129,9 @@ fn attend(
 ) {
     let mut told = Instant::now();
     while !stop.load(Ordering::Relaxed) {
-        match consumer.poll(SERVE) {
-            Some(Err(error)) => tracing::debug!(%error, "the group's member"),
-            // Fetched before it was paused; nobody's business here.
-            Some(Ok(_)) | None => {}
+        // A record that was fetched before the pause is nobody's business here.
+        if let Some(Err(error)) = consumer.poll(SERVE) {
+            tracing::debug!(%error, "the group's member");
         }
         if told.elapsed() >= TELL_EVERY {
             told = Instant::now();
