@@ -7,6 +7,8 @@ pub mod dir;
 pub mod event;
 pub mod inbox;
 pub mod incentive;
+pub mod log;
+pub mod postgres;
 pub mod random;
 pub mod reference;
 pub mod services;

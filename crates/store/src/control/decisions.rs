@@ -9,10 +9,12 @@ use super::sql::{FromRow, Row, Sql, params, statements};
 use crate::error::Result;
 
 statements! {
+    /// Where the log is a topic, an offset is one of its partition and a payload may be no JSON.
     FIND = "select e.log_offset, e.event_id, e.user_id, e.user_ref, e.action_code, e.event_ts,
-                   e.payload, e.append_time, e.kind, e.outcome
-            from event_ids i join events e on e.log_offset = i.log_offset
-            where i.tenant_id = $1 and i.event_key = $2 and e.tenant_id = $1";
+                   coalesce(e.payload, 'null') as payload, e.append_time, e.kind, e.outcome
+            from event_ids i
+            join events e on e.log_offset = i.log_offset and e.append_time = i.append_time
+            where i.tenant_id = $1 and i.event_key = $2 and e.tenant_id = $1 and e.event_id = $3";
 }
 
 /// An event of the log and what became of it.
@@ -69,7 +71,7 @@ pub fn by_event(
     event: &EventId,
 ) -> Result<Option<DecisionRow>> {
     let key = EventKey::of(event).0;
-    let found: Option<DecisionRow> = sql.row(&FIND, params![tenant, key.as_slice()])?;
+    let found: Option<DecisionRow> = sql.row(&FIND, params![tenant, key.as_slice(), event])?;
     let Some(mut row) = found.filter(|row| row.event_id == *event) else { return Ok(None) };
     row.incentives = incentives::of_event(sql, tenant, row.user_id, event, row.append_time)?;
     Ok(Some(row))

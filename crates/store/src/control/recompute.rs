@@ -21,7 +21,8 @@ use crate::error::{Result, StoreError};
 statements! {
     COUNT = "select count(*) as events from events
              where tenant_id = $1 and outcome is not null and append_time < $2 and event_ts >= $3";
-    EVENTS = "select user_id, action_code, event_ts, payload from events
+    EVENTS = "select user_id, action_code, event_ts, coalesce(payload, 'null') as payload
+              from events
               where tenant_id = $1 and outcome is not null and append_time < $2 and event_ts >= $3
               order by log_offset";
     USERS = "select user_id, external_ref, attributes from users

@@ -13,6 +13,8 @@ mod migrations;
 mod operators;
 mod path;
 mod plans;
+#[cfg(feature = "distributed")]
+mod postgres;
 mod statements;
 mod tenants;
 

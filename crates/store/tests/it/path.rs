@@ -1,4 +1,4 @@
-//! The event path's ports over SQLite: the suites that every adapter passes.
+//! The event path's ports over each database: the suites that every adapter passes.
 
 use std::sync::Arc;
 
@@ -25,23 +25,67 @@ use testkit::dir::TempDir;
 use testkit::event::time;
 
 mod bus {
-    testkit::bus_contract!(super::Sqlite::new());
+    testkit::bus_contract!(super::sqlite());
 }
 
 mod hot_store {
-    testkit::hot_store_contract!(super::Sqlite::new());
+    testkit::hot_store_contract!(super::sqlite());
 }
 
 mod whole {
-    testkit::path_contract!(super::Sqlite::new());
+    testkit::path_contract!(super::sqlite());
 }
 
-/// The embedded profile under test.
+/// A profile's database and log.
+pub trait Profile: Send + Sync {
+    fn control(&self) -> Control;
+    fn bus(&self) -> Arc<dyn Bus>;
+    fn store(&self) -> Arc<dyn HotStore>;
+    fn restart(&mut self) -> PortFuture<'_, ()>;
+    fn rows(&self, table: Table) -> PortFuture<'_, Vec<String>>;
+    /// Another one, empty.
+    fn fresh(&self, clock: Arc<ManualClock>) -> PortFuture<'_, Box<dyn Profile>>;
+}
+
+/// A profile under test, with what is the same for all of them.
+pub struct Stand {
+    profile: Box<dyn Profile>,
+    clock: Arc<ManualClock>,
+    ids: Arc<CountingIds>,
+}
+
+async fn sqlite() -> Stand {
+    let clock = Stand::clock_at_first();
+    Stand::over(Box::new(Sqlite::new(clock.clone()).await), clock)
+}
+
+impl Stand {
+    pub fn clock_at_first() -> Arc<ManualClock> {
+        Arc::new(ManualClock::at(time("2026-03-02T12:00:00Z")))
+    }
+
+    pub fn over(profile: Box<dyn Profile>, clock: Arc<ManualClock>) -> Self {
+        Self { profile, clock, ids: Arc::default() }
+    }
+
+    /// One change of the control plane.
+    fn write<'a, T: Send + 'static>(
+        &'a self,
+        work: impl FnOnce(&mut dyn Sql, &Change, &CountingIds) -> store::Result<T> + Send + 'static,
+    ) -> PortFuture<'a, T> {
+        let ids = self.ids.clone();
+        Box::pin(async move {
+            let change = Change { actor: "test".into(), at: time("2026-01-01T00:00:00Z") };
+            Ok(self.profile.control().write(move |sql| work(sql, &change, &ids)).await?)
+        })
+    }
+}
+
+/// The embedded profile.
 struct Sqlite {
     db: SqliteDb,
     bus: Arc<SqliteBus>,
     clock: Arc<ManualClock>,
-    ids: Arc<CountingIds>,
     dir: TempDir,
 }
 
@@ -53,28 +97,40 @@ impl Announce for Silence {
 }
 
 impl Sqlite {
-    /// A new database.
-    pub async fn new() -> Self {
-        let (dir, clock) = (TempDir::new(), ManualClock::at(time("2026-03-02T12:00:00Z")));
-        let clock = Arc::new(clock);
+    async fn new(clock: Arc<ManualClock>) -> Self {
+        let dir = TempDir::new();
         let (db, bus) = open(&dir, &clock).await;
-        Self { db, bus, clock, ids: Arc::default(), dir }
+        Self { db, bus, clock, dir }
     }
+}
 
+impl Profile for Sqlite {
     fn control(&self) -> Control {
         Control::Sqlite(self.db.clone())
     }
 
-    /// One change of the control plane.
-    fn write<'a, T: Send + 'static>(
-        &'a self,
-        work: impl FnOnce(&mut dyn Sql, &Change, &CountingIds) -> store::Result<T> + Send + 'static,
-    ) -> PortFuture<'a, T> {
-        let ids = self.ids.clone();
+    fn bus(&self) -> Arc<dyn Bus> {
+        self.bus.clone()
+    }
+
+    fn store(&self) -> Arc<dyn HotStore> {
+        Arc::new(SqliteHotStore::new(self.db.clone()))
+    }
+
+    fn restart(&mut self) -> PortFuture<'_, ()> {
         Box::pin(async move {
-            let change = Change { actor: "test".into(), at: time("2026-01-01T00:00:00Z") };
-            Ok(self.control().write(move |sql| work(sql, &change, &ids)).await?)
+            self.db.close().await;
+            (self.db, self.bus) = open(&self.dir, &self.clock).await;
+            Ok(())
         })
+    }
+
+    fn rows(&self, table: Table) -> PortFuture<'_, Vec<String>> {
+        Box::pin(async move { Ok(self.db.read(move |conn| dump(conn, table)).await?) })
+    }
+
+    fn fresh(&self, clock: Arc<ManualClock>) -> PortFuture<'_, Box<dyn Profile>> {
+        Box::pin(async { Ok(Box::new(Self::new(clock).await) as Box<dyn Profile>) })
     }
 }
 
@@ -86,13 +142,13 @@ async fn open(dir: &TempDir, clock: &Arc<ManualClock>) -> (SqliteDb, Arc<SqliteB
     (db, Arc::new(bus))
 }
 
-impl Subject for Sqlite {
+impl Subject for Stand {
     fn bus(&self) -> Arc<dyn Bus> {
-        self.bus.clone()
+        self.profile.bus()
     }
 
     fn store(&self) -> Arc<dyn HotStore> {
-        Arc::new(SqliteHotStore::new(self.db.clone()))
+        self.profile.store()
     }
 
     fn clock(&self) -> Arc<ManualClock> {
@@ -138,7 +194,7 @@ impl Subject for Sqlite {
     }
 
     fn control_plane(&self) -> Arc<dyn ControlPlane> {
-        Arc::new(LocalControlPlane::new(self.control(), self.clock.clone()))
+        Arc::new(LocalControlPlane::new(self.profile.control(), self.clock.clone()))
     }
 
     fn set_limits(
@@ -200,19 +256,19 @@ impl Subject for Sqlite {
     }
 
     fn fresh(&self) -> PortFuture<'_, Box<dyn Subject>> {
-        Box::pin(async { Ok(Box::new(Self::new().await) as Box<dyn Subject>) })
-    }
-
-    fn restart(&mut self) -> PortFuture<'_, ()> {
-        Box::pin(async move {
-            self.db.close().await;
-            (self.db, self.bus) = open(&self.dir, &self.clock).await;
-            Ok(())
+        Box::pin(async {
+            let clock = Self::clock_at_first();
+            let profile = self.profile.fresh(clock.clone()).await?;
+            Ok(Box::new(Self::over(profile, clock)) as Box<dyn Subject>)
         })
     }
 
+    fn restart(&mut self) -> PortFuture<'_, ()> {
+        self.profile.restart()
+    }
+
     fn rows(&self, table: Table) -> PortFuture<'_, Vec<String>> {
-        Box::pin(async move { Ok(self.db.read(move |conn| dump(conn, table)).await?) })
+        self.profile.rows(table)
     }
 }
 

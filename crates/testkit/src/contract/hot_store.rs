@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use domain::decide::{Loaded, MarkWrite, Needs, UsageWrite};
+use domain::decide::{Loaded, MarkWrite, Needs, Status, UsageWrite};
 use domain::event::ActionEvent;
 use domain::id::{CampaignId, CohortId, IncentiveId, TenantId, UserId};
 use domain::incentive::{Completion, Incentive};
@@ -15,9 +15,9 @@ use domain::limit::{BudgetUse, Meter, TENANT_LIMIT_KEY, Use};
 use domain::state::UserState;
 use domain::time::{Day, Timestamp};
 use engine::ports::{
-    BatchCommit, Committed, DeadLetter, HotStore, OutcomeWrite, Place, PortErrorKind, Position,
-    StateWrite,
+    BatchCommit, Committed, DeadLetter, HotStore, Place, PortErrorKind, Position, StateWrite,
 };
+use engine::record::Taken;
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
@@ -57,6 +57,7 @@ struct Desk {
     tenant: TenantId,
     at: Position,
     version: i64,
+    log: Vec<Taken>,
 }
 
 impl Desk {
@@ -68,22 +69,27 @@ impl Desk {
         let at = store.take_over(0).await.expect("takes over");
         let needs = Needs { tenants: [tenant].into(), ..Needs::default() };
         let loaded = store.load(Arc::new(needs)).await.expect("loads");
-        Self { store, tenant, at, version: loaded.config_versions[&tenant] }
+        let log = s.bus().take(0, 0, 1000).await.expect("takes");
+        Self { store, tenant, at, version: loaded.config_versions[&tenant], log }
     }
 
     /// The next batch: one event, nothing else.
     fn batch(&self) -> BatchCommit {
         let offset = self.at.next_offset;
-        BatchCommit {
+        let mut batch = BatchCommit {
             epoch: self.at.epoch,
             batch_seq: self.at.batch_seq + 1,
             offset_from: offset,
             offset_to: offset + 1,
             config_versions: BTreeMap::from([(self.tenant, self.version)]),
-            outcomes: vec![OutcomeWrite { offset, outcome: format!("outcome of {offset}") }],
             counts: BTreeMap::from([("DECIDED", 1)]),
             ..BatchCommit::default()
+        };
+        if let Some(taken) = usize::try_from(offset).ok().and_then(|at| self.log.get(at)) {
+            batch.keep(taken, Status::Decided, format!("outcome of {offset}"));
+            batch.mark = taken.mark;
         }
+        batch
     }
 
     async fn commit(&mut self, batch: BatchCommit) -> Committed {
