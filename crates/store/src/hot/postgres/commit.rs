@@ -55,7 +55,8 @@ pub(super) async fn commit(
     let mut client = db.client().await?;
     let transaction = client.transaction().await?;
     let refused = match compare(&transaction, batch).await {
-        Ok(None) => match write::write(&transaction, batch, encoded).await {
+        // A dozen statements on their way at once: more than a stack should hold.
+        Ok(None) => match Box::pin(write::write(&transaction, batch, encoded)).await {
             Ok(true) => None,
             Ok(false) => Some(Written::Stale),
             Err(error) => return stale_or(error),
