@@ -127,8 +127,10 @@ pub fn format_check(root: &Path) -> Result<(), Failure> {
 }
 
 fn clippy(root: &Path) -> Result<(), Failure> {
-    let command =
-        "cargo clippy --workspace --all-targets --all-features --quiet -- --deny warnings";
+    let command = format!(
+        "cargo clippy --workspace --all-targets --features {} --quiet -- --deny warnings",
+        test::DISTRIBUTED
+    );
     program(root, &command.split(' ').collect::<Vec<_>>())
 }
 
