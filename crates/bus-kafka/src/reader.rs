@@ -14,6 +14,7 @@ use engine::ports::{PortError, Position};
 use engine::record::{Body, Taken, Unreadable};
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, DefaultConsumerContext};
+use rdkafka::error::KafkaResult;
 use rdkafka::message::{Message, OwnedMessage};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::Notify;
@@ -230,21 +231,17 @@ impl Reader {
         shared: &Partition,
         place: &mut Place,
     ) -> Result<(), PortError> {
-        let was_open = place.queue.take().is_some();
         *place = Place { from: offset, next: offset, ..Place::default() };
         let (client, topic, bell) = (self.client.clone(), self.topic.clone(), shared.bell.clone());
         let assign = move || {
-            let mut list = TopicPartitionList::new();
-            list.add_partition(&topic, partition);
-            if was_open {
-                client.incremental_unassign(&list)?;
-            }
+            unassign(&client, &topic, partition)?;
             // Its queue first, so that no record goes to the queue of all.
             let queue = client.split_partition_queue(&topic, partition).map(|mut queue| {
                 queue.set_nonempty_callback(move || bell.notify_one());
                 queue
             });
-            list.set_partition_offset(&topic, partition, Offset::Offset(offset))?;
+            let mut list = TopicPartitionList::new();
+            list.add_partition_offset(&topic, partition, Offset::Offset(offset))?;
             client.incremental_assign(&list)?;
             Ok(queue)
         };
@@ -264,11 +261,7 @@ impl Reader {
         if place.queue.take().is_some() {
             *place = Place::default();
             let (client, topic) = (self.client.clone(), self.topic.clone());
-            let unassign = move || {
-                let mut list = TopicPartitionList::new();
-                list.add_partition(&topic, partition);
-                client.incremental_unassign(&list)
-            };
+            let unassign = move || unassign(&client, &topic, partition);
             if let Ok(Err(error)) = blocking(unassign).await {
                 tracing::warn!(partition, %error, "a partition could not be let go");
             }
@@ -360,6 +353,16 @@ impl Place {
         }
         Halt::Enough
     }
+}
+
+/// Lets go of a partition, if the client has it: a call that was given up may have left it behind.
+fn unassign(client: &Client, topic: &str, partition: i32) -> KafkaResult<()> {
+    if client.assignment()?.find_partition(topic, partition).is_none() {
+        return Ok(());
+    }
+    let mut list = TopicPartitionList::new();
+    list.add_partition(topic, partition);
+    client.incremental_unassign(&list)
 }
 
 fn weight(taken: &Taken) -> usize {

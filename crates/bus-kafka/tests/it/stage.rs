@@ -14,7 +14,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use uuid::Uuid;
 
 /// How long anything may take on a loaded machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Names that no other test and no other run has.
 pub fn settings() -> Settings {
@@ -29,14 +29,14 @@ pub fn settings() -> Settings {
 /// Both topics with so many partitions.
 pub async fn topics(settings: &Settings, partitions: i32) {
     let plan = TopicPlan { partitions, replication: 1, retention_hours: 1 };
-    topics::create(settings, plan).await.expect("topics");
+    settled(|| topics::create(settings, plan)).await.expect("topics");
 }
 
 /// A bus over fresh topics.
 pub async fn bus(partitions: i32) -> (Settings, KafkaBus) {
     let settings = settings();
     topics(&settings, partitions).await;
-    let bus = KafkaBus::connect(&settings).await.expect("a bus");
+    let bus = settled(|| KafkaBus::connect(&settings)).await.expect("a bus");
     (settings, bus)
 }
 
