@@ -109,7 +109,7 @@ impl Platform {
         let undecided = watch::Sender::new(None);
         let (decided, calculator) = match roles.calculator {
             true => {
-                let (decided, calculator) = Calculator::start(ports, metrics)?;
+                let (decided, calculator) = Calculator::start(ports, hub.clone(), metrics)?;
                 (decided, Some(calculator))
             }
             false => (undecided.subscribe(), None),
@@ -189,9 +189,11 @@ impl Platform {
 impl Calculator {
     fn start(
         ports: Ports,
+        hub: Arc<Hub>,
         metrics: engine::metrics::Metrics,
     ) -> Outcome<(watch::Receiver<Option<Position>>, Self)> {
         let mut worker = Worker::new(PARTITION, BATCH_MAX_DEFAULT, ports, metrics);
+        worker.announce_progress_to(hub);
         let (decided, worker_health) = (worker.progress(), worker.health());
         let relay = worker.relay();
         let relay_health = relay.health();

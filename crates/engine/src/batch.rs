@@ -17,9 +17,11 @@ use tokio::sync::mpsc;
 use crate::admission::{Ids, Lanes, NO_TENANT, Refusal};
 use crate::assemble::{Decided, KnownActions, assemble, dead_letter};
 use crate::crash::{self, CrashPoint};
+use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::policy::Backoff;
 use crate::ports::{BatchCommit, Clock, Committed, HotStore, PortError, PortErrorKind, Position};
+use crate::progress;
 use crate::record::{Body, Offered, Taken};
 use crate::rules_cache::RulesCache;
 use crate::worker::Ports;
@@ -41,6 +43,7 @@ pub struct Decider {
     lanes: Lanes,
     actions: KnownActions,
     granted: Option<mpsc::Sender<Arc<BatchCommit>>>,
+    hub: Option<Arc<Hub>>,
     /// [`decide`], or a defective one in a test.
     decide: fn(&TenantRules, &Parsed<'_>, &mut Working) -> EventOutcome,
 }
@@ -125,7 +128,8 @@ impl Decider {
         let Ports { store, control, clock, .. } = ports;
         let rules = RulesCache::new(control);
         let (lanes, actions) = (Lanes::default(), KnownActions::default());
-        Self { store, clock, metrics, partition, rules, lanes, actions, granted: None, decide }
+        let (granted, hub) = (None, None);
+        Self { store, clock, metrics, partition, rules, lanes, actions, granted, hub, decide }
     }
 
     /// Where committed batches come out. Nothing waits for the receiver: when it is slow it misses
@@ -134,6 +138,11 @@ impl Decider {
         let (granted, receiver) = mpsc::channel(HANDED_OVER_MAX);
         self.granted = Some(granted);
         receiver
+    }
+
+    /// Who hears of progress in quests once it is committed.
+    pub fn announce_progress_to(&mut self, hub: Arc<Hub>) {
+        self.hub = Some(hub);
     }
 
     /// Decides and commits records that follow the position, in order, and moves the position on.
@@ -273,6 +282,9 @@ impl Decider {
         let commit_seconds = (started.elapsed() - decided_after).as_secs_f64();
         self.metrics.committed(&outcomes, batch.incentives.len(), batch.dead_letters.len());
         self.metrics.batch_seconds(decided_after.as_secs_f64(), commit_seconds);
+        if let Some(hub) = &self.hub {
+            progress::announce(hub, items, &outcomes, &batch.states);
+        }
         if let Some(granted) = &self.granted {
             let _missed = granted.try_send(batch);
         }

@@ -10,6 +10,7 @@ pub mod ingest;
 pub mod metrics;
 pub mod policy;
 pub mod ports;
+mod progress;
 pub mod record;
 pub mod relay;
 pub mod rules_cache;

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::batch::Decider;
+use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::policy::{Ended, Health, Persistence};
 use crate::ports::{Bus, Clock, ControlPlane, HotStore, Position};
@@ -59,6 +60,11 @@ impl Worker {
         let (partition, ports) = (self.partition, self.ports.clone());
         let granted = self.decider.hand_over();
         Relay::following(partition, ports, self.progress(), granted, self.metrics.clone())
+    }
+
+    /// Tells the hub's sessions how far their users are in quests, after each commit.
+    pub fn announce_progress_to(&mut self, hub: Arc<Hub>) {
+        self.decider.announce_progress_to(hub);
     }
 
     /// Where it stands: `None` until it has taken the partition over, then the position of the last

@@ -20,6 +20,58 @@ rule:
   rewards: [{type: POINTS, amount: 10}]
 "#;
 
+const QUEST: &str = r#"
+kind: Tenant
+name: Acme
+---
+kind: Campaign
+name: Three
+type: QUEST
+status: ACTIVE
+rule:
+  steps:
+    - {id: buy, on: [purchase], goal: {count: 3}}
+  rewards: [{type: POINTS, amount: 10}]
+"#;
+
+#[test]
+fn progress_in_a_quest_is_heard_step_by_step() {
+    let platform = Platform::start();
+    platform.file("shop.yaml", QUEST);
+    platform.run(None, &["apply", "-f", "shop.yaml"]).well();
+    let tenant = platform.tenant("Acme");
+    let path = format!("/api/v1/tenants/{tenant}/push-auth");
+    platform.send("PUT", &path, &json!({"secret": SECRET, "algorithms": ["HS256"]}));
+    let mut listen = platform
+        .command(Some(&tenant), &["listen", "--user", "u1", "--count", "1", "-v"])
+        .env("INCENT_PUSH_SECRET", SECRET)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let said = listen.stderr.take().unwrap();
+    let mut said = std::io::BufRead::lines(std::io::BufReader::new(said));
+    said.next().unwrap().unwrap();
+    let heard = lines_of(&mut listen);
+    let frame = || serde_json::from_str::<Value>(&next_line(&heard)).unwrap();
+    // The third one completes the cycle; the next begins with nothing.
+    for (cycle, steps) in [
+        (1, json!([{"step": "buy", "value": 1, "done": false}])),
+        (1, json!([{"step": "buy", "value": 2, "done": false}])),
+        (2, json!([])),
+    ] {
+        platform.run(Some(&tenant), &["trigger", "purchase", "--user", "u1"]).well();
+        // Somebody else's steps are not heard.
+        platform.run(Some(&tenant), &["trigger", "purchase", "--user", "u2"]).well();
+        let frame = frame();
+        assert_eq!(frame["type"], "PROGRESS", "{frame}");
+        assert_eq!((&frame["cycle"], &frame["steps"]), (&json!(cycle), &steps));
+    }
+    let granted = frame();
+    assert_eq!((&granted["type"], &granted["seq"]), (&json!("INCENTIVE_NOTIFICATION"), &json!(1)));
+    assert_eq!(listen.wait().unwrap().code(), Some(0));
+}
+
 #[test]
 fn what_is_granted_is_heard_and_can_be_heard_again() {
     let platform = Platform::start();

@@ -81,15 +81,17 @@ fn written(incentive: &Incentive, dialect: Dialect) -> String {
     quote(&incentive.currency, &mut out);
     out.push_str(r#","amount":"#);
     number(incentive.amount, &mut out);
-    // Writing to a String does not fail, here and below.
+    out.push_str(r#"},"issuedAt":""#);
     match dialect {
         Dialect::Plain => {
             let whole = incentive.issued_at.micros() / SECOND_US * SECOND_US;
-            _ = write!(out, r#"}},"issuedAt":"{}""#, Timestamp::from_stored(whole));
+            time(Timestamp::from_stored(whole), &mut out);
+            out.push('"');
         }
         Dialect::V1 => {
-            _ = write!(out, r#"}},"issuedAt":"{}""#, incentive.issued_at);
-            _ = write!(out, r#","seq":{},"eventId":"#, incentive.seq);
+            time(incentive.issued_at, &mut out);
+            // Writing to a String does not fail, here and below.
+            _ = write!(out, r#"","seq":{},"eventId":"#, incentive.seq);
             quote(incentive.event_id.as_str(), &mut out);
             out.push_str(r#","kind":""#);
             out.push_str(incentive.kind.as_str());
@@ -107,6 +109,49 @@ fn written(incentive: &Incentive, dialect: Dialect) -> String {
 /// Writes an id.
 fn id(id: Uuid, out: &mut String) {
     out.push_str(id.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
+}
+
+/// Writes an instant as its `Display` does, several times as fast: it is half of writing a frame.
+fn time(at: Timestamp, out: &mut String) {
+    let (seconds, micros) = (at.micros() / SECOND_US, at.micros() % SECOND_US);
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    // From days to a date in the proleptic Gregorian calendar: years begin in March, so that the
+    // leap day is their last; an era is 400 years or 146,097 days (H. Hinnant, "chrono-compatible
+    // low-level date algorithms"). Days are counted from 0000-03-01.
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = era * 400 + year + i64::from(month <= 2);
+
+    let mut text = *b"0000-00-00T00:00:00.000000Z";
+    let fields = [
+        (0, 4, year),
+        (5, 2, month),
+        (8, 2, day),
+        (11, 2, second / 3_600),
+        (14, 2, second / 60 % 60),
+        (17, 2, second % 60),
+        (20, 6, micros),
+    ];
+    for (from, length, mut value) in fields {
+        for digit in text[from..from + length].iter_mut().rev() {
+            // Invariant: the remainder is a digit, since no instant is negative.
+            *digit += u8::try_from(value % 10).unwrap_or(0);
+            value /= 10;
+        }
+    }
+    // No fraction where there is none, and none of its last zeros.
+    let mut end = text.len() - 1;
+    while text[end - 1] == b'0' && end > 20 {
+        end -= 1;
+    }
+    let end = if end == 20 { 19 } else { end };
+    text[end] = b'Z';
+    out.push_str(std::str::from_utf8(&text[..=end]).unwrap_or_default());
 }
 
 /// Writes a JSON number: all digits of the decimal, without trailing zeros, as 50 and not 50.00.

@@ -2,7 +2,7 @@
 //! the one who announces.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 
@@ -35,6 +35,7 @@ pub(super) struct Mailbox {
     session: u64,
     tenant: TenantId,
     capacity: Capacity,
+    follows_progress: AtomicBool,
     queue: Mutex<Queue>,
     delivered: AtomicU64,
     acknowledged: AtomicU64,
@@ -49,12 +50,25 @@ struct Queue {
     waker: Option<Waker>,
 }
 
+impl Queue {
+    /// Adds an item. False when there is no room.
+    fn add(&mut self, item: Item, weight: usize, capacity: Capacity) -> bool {
+        let fits = self.items.len() < capacity.frames && self.bytes + weight <= capacity.bytes;
+        if fits {
+            self.items.push_back(item);
+            self.bytes += weight;
+        }
+        fits
+    }
+}
+
 impl Mailbox {
     pub(super) fn new(session: u64, tenant: TenantId, capacity: Capacity) -> Self {
         Self {
             session,
             tenant,
             capacity,
+            follows_progress: AtomicBool::new(false),
             queue: Mutex::default(),
             delivered: AtomicU64::new(0),
             acknowledged: AtomicU64::new(0),
@@ -65,40 +79,42 @@ impl Mailbox {
         self.tenant
     }
 
-    /// Queues an incentive. True when that made the session lag.
-    pub(super) fn push(&self, frame: &Arc<Frame>) -> bool {
+    /// Wants progress as well.
+    pub(super) fn follow_progress(&self) {
+        self.follows_progress.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn follows_progress(&self) -> bool {
+        self.follows_progress.load(Ordering::Relaxed)
+    }
+
+    /// Queues incentives. True when that made the session lag.
+    pub(super) fn push(&self, frames: &[Arc<Frame>]) -> bool {
         let mut queue = lock(&self.queue);
         if queue.end.is_some() || queue.is_lagging {
             return false;
         }
-        let weight = frame.weight();
-        let fits =
-            queue.items.len() < self.capacity.frames && queue.bytes + weight <= self.capacity.bytes;
-        if fits {
-            queue.items.push_back(Item::Incentive(frame.clone()));
-            queue.bytes += weight;
-        } else {
-            queue.items = VecDeque::new();
-            queue.bytes = 0;
-            queue.is_lagging = true;
+        for frame in frames {
+            if !queue.add(Item::Incentive(frame.clone()), frame.weight(), self.capacity) {
+                queue.items = VecDeque::new();
+                queue.bytes = 0;
+                queue.is_lagging = true;
+                break;
+            }
         }
-        let waker = queue.waker.take();
+        let (lags, waker) = (queue.is_lagging, queue.waker.take());
         drop(queue);
         waker.into_iter().for_each(Waker::wake);
-        !fits
+        lags
     }
 
     /// Queues progress if there is room.
     pub(super) fn push_progress(&self, progress: &Arc<QuestProgress>) {
         let mut queue = lock(&self.queue);
-        let weight = progress.weight();
-        let fits =
-            queue.items.len() < self.capacity.frames && queue.bytes + weight <= self.capacity.bytes;
-        if queue.end.is_some() || queue.is_lagging || !fits {
+        if queue.end.is_some() || queue.is_lagging {
             return;
         }
-        queue.items.push_back(Item::Progress(progress.clone()));
-        queue.bytes += weight;
+        queue.add(Item::Progress(progress.clone()), progress.weight(), self.capacity);
         let waker = queue.waker.take();
         drop(queue);
         waker.into_iter().for_each(Waker::wake);

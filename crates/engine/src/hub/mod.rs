@@ -193,14 +193,21 @@ impl Hub {
         Ok(session)
     }
 
-    /// Announces progress of quests. It has no `seq`: who is not there, or lags, misses it and sees
-    /// the next one.
+    /// True when a session of the user wants to hear of progress: only then need it be worked out.
+    pub fn follows_progress(&self, user: UserId) -> bool {
+        self.sessions() > 0
+            && self.shard(user).get(&user).into_iter().flatten().any(|one| one.follows_progress())
+    }
+
+    /// Announces progress of quests to the sessions that follow it. It has no `seq`: who is not
+    /// there, or lags, misses it and sees the next one.
     pub fn announce_progress(&self, progress: &[Arc<QuestProgress>]) {
         for one in progress {
             let shard = self.shard(one.user);
-            for mailbox in shard.get(&one.user).into_iter().flatten() {
+            let devices = shard.get(&one.user).into_iter().flatten();
+            devices.filter(|mailbox| mailbox.follows_progress()).for_each(|mailbox| {
                 mailbox.push_progress(one);
-            }
+            });
         }
     }
 
@@ -288,13 +295,15 @@ impl Hub {
 
 impl Announce for Hub {
     fn announce(&self, events: &[IncentiveEvent]) {
-        for event in events {
-            let user = event.incentive.user;
+        // What comes in a row for one user is looked up and queued in one go.
+        for run in events.chunk_by(|a, b| a.incentive.user == b.incentive.user) {
+            let user = run[0].incentive.user;
             let shard = self.shard(user);
             let Some(devices) = shard.get(&user) else { continue };
-            let frame = Arc::new(Frame::new(event.incentive.clone()));
+            let frames = run.iter().map(|event| Arc::new(Frame::new(event.incentive.clone())));
+            let frames: Vec<_> = frames.collect();
             for mailbox in devices {
-                if mailbox.push(&frame) {
+                if mailbox.push(&frames) {
                     self.metrics.lagging.inc();
                 }
             }

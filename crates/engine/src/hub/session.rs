@@ -112,6 +112,11 @@ impl Session {
         Ok(Resumed { after, last })
     }
 
+    /// From now on it gives out progress in quests as well.
+    pub fn follow_progress(&self) {
+        self.mailbox.follow_progress();
+    }
+
     /// Lets it give out what it has.
     pub fn release(&mut self) {
         self.is_held = false;
@@ -156,7 +161,8 @@ impl Session {
         true
     }
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+    /// [`Self::ready`] for who waits for other things as well.
+    pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         loop {
             if self.is_held || self.reading.is_some() {
                 // Nothing queued can be given out now, so an end is not put off for it.

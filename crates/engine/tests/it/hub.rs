@@ -155,6 +155,31 @@ fn a_frame_is_never_longer_than_its_weight() {
 }
 
 #[test]
+fn times_are_written_as_everywhere_else() {
+    let mut random = Random(7);
+    let day = 86_400 * 1_000_000;
+    let some = [0, 1, 999_999, 1_000_000, 59 * day, 951_782_399_999_999, 253_402_128_000_000_000];
+    // Around each end of February and of the year up to 2800, and anywhere.
+    let years = (0..830).map(|year| year * 365 * day + year / 4 * day);
+    let edges = years.flat_map(|at| (-2..=62).map(move |days| at + days * day - 1));
+    let anywhere = (0..20_000).map(|n| {
+        let at = random.between(0, 253_402_128_000_000_000);
+        // Fractions of every length.
+        at - at % 10_i64.pow(n % 7)
+    });
+    for micros in some.into_iter().chain(edges).chain(anywhere).filter(|at| *at >= 0) {
+        let at = Timestamp::from_stored(micros);
+        let mut one = incentive("u1", 1);
+        one.issued_at = at;
+        let frame = Frame::new(Arc::new(one));
+        let text = frame.text(Dialect::V1);
+        let wanted = format!(r#","issuedAt":"{at}","seq":1,"#);
+        let text = std::str::from_utf8(&text).unwrap();
+        assert!(text.contains(&wanted), "{text} lacks {wanted}");
+    }
+}
+
+#[test]
 fn progress_has_its_frame() {
     let progress = QuestProgress {
         user: user("u1"),
@@ -456,6 +481,10 @@ async fn revoking_a_tenant_leaves_the_others() {
 async fn progress_reaches_who_is_there_and_never_makes_it_lag() {
     let (hub, ledger) = hub();
     let mut session = live(&hub, "u1", Capacity { frames: 2, bytes: 100_000 }).await;
+    let mut plain = live(&hub, "u1", Capacity { frames: 2, bytes: 100_000 }).await;
+    assert!(!hub.follows_progress(user("u1")));
+    session.follow_progress();
+    assert!(hub.follows_progress(user("u1")) && !hub.follows_progress(user("u2")));
     let progress = Arc::new(QuestProgress {
         user: user("u1"),
         campaign: CampaignId(Uuid::from_u128(7)),
@@ -470,6 +499,10 @@ async fn progress_reaches_who_is_there_and_never_makes_it_lag() {
     assert!(session.next_ready().is_none());
     hub.announce(&[ledger.commit("u1", 1)]);
     assert_eq!(drain(&mut session).await.0, [1]);
+    // Who does not follow it was given no progress, and had room for what it is there for.
+    assert!(
+        matches!(plain.ready().await.map(|()| plain.next_ready()), Ok(Some(Delivery::Incentive(f))) if f.seq() == 1)
+    );
 }
 
 #[test]

@@ -123,6 +123,9 @@ impl Push {
         let expires = self.deadline(&user)?;
         let id = user_id(user.tenant, &user.user);
         let mut session = self.hub.subscribe(user.tenant, id, self.settings.capacity)?;
+        if dialect == Dialect::V1 {
+            session.follow_progress();
+        }
         let last_seq = session.start().await?;
         Ok(Admitted { user, session, last_seq, expires, dialect })
     }
