@@ -1,4 +1,5 @@
-//! What has to be done now and then, in small steps: campaigns whose time is over become ENDED.
+//! What has to be done now and then, in small steps: campaigns whose time is over become ENDED, and
+//! a disk that was full is tried again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,6 +7,7 @@ use std::time::Duration;
 use domain::config::TenantMode;
 use domain::time::SECOND_US;
 use engine::ports::Clock;
+use store::SqliteDb;
 use store::control::campaigns::end_due;
 use store::control::tenants::{self, TenantRow};
 use store::control::{Change, Control, PAGE_SIZE_MAX, PageRequest};
@@ -13,11 +15,24 @@ use tokio_util::sync::CancellationToken;
 
 /// Pause between two rounds.
 const EVERY: Duration = Duration::from_secs(60);
+/// Pause between two looks at a disk that may be full.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
 /// Keeps house until told to stop. What fails is logged and tried again in the next round.
 pub async fn keep_house(control: Control, clock: Arc<dyn Clock>, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_some() {
         if let Err(error) = round(&control, clock.as_ref()).await {
             tracing::warn!(%error, "housekeeping failed; it is tried again in a minute");
+        }
+    }
+}
+
+/// While a write failed for want of room, tries whether there is some again. Without it a process
+/// that is not ready gets no more writes from its load balancer, and would never be ready again.
+pub async fn watch_room(db: SqliteDb, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
+        if db.lack_of_room().is_some() && db.try_room().await.is_ok() {
+            tracing::info!("there is room for writes again");
         }
     }
 }

@@ -25,9 +25,10 @@ impl Interrupt {
             .name("signals".into())
             .spawn(move || {
                 runtime.block_on(async {
-                    signal().await;
+                    let mut signals = Signals::listen();
+                    signals.next().await;
                     flag.0.store(true, Ordering::Relaxed);
-                    signal().await;
+                    signals.next().await;
                     std::process::exit(Code::Interrupted as i32);
                 });
             })
@@ -60,30 +61,56 @@ impl Interrupt {
 pub fn stop_token() -> CancellationToken {
     let token = CancellationToken::new();
     let cancel = token.clone();
+    let mut signals = Signals::listen();
     tokio::spawn(async move {
-        signal().await;
+        signals.next().await;
         cancel.cancel();
-        signal().await;
+        signals.next().await;
         std::process::exit(Code::Interrupted as i32);
     });
     token
 }
 
-/// Returns at the next Ctrl-C or SIGTERM.
-async fn signal() {
-    #[cfg(unix)]
-    {
+/// Ctrl-C and SIGTERM, listened to from the moment it is made: none that comes between two waits is
+/// missed.
+#[cfg(unix)]
+struct Signals(Option<[tokio::signal::unix::Signal; 2]>);
+
+#[cfg(unix)]
+impl Signals {
+    /// Begins to listen. To be called inside a runtime.
+    fn listen() -> Self {
         use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
+        let one = |kind| signal(kind).ok();
+        Self(one(SignalKind::interrupt()).zip(one(SignalKind::terminate())).map(Into::into))
+    }
+
+    /// Returns at the next one; never when the system refuses to tell, and then a signal ends the
+    /// process as usual.
+    async fn next(&mut self) {
+        match &mut self.0 {
+            Some([interrupt, terminate]) => tokio::select! {
+                _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
-            }
-            return;
+            },
+            None => std::future::pending().await,
         }
     }
-    // Without a handler there is nothing to wait for; Ctrl-C then ends the process as usual.
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
+}
+
+/// Ctrl-C.
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn listen() -> Self {
+        Self
+    }
+
+    async fn next(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 }

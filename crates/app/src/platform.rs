@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{SystemClock, SystemIds};
 use crate::data_dir;
 use crate::failure::{Code, Failure, Outcome};
-use crate::housekeeping::keep_house;
+use crate::housekeeping::{keep_house, watch_room};
 use crate::roles::Roles;
 
 /// The one partition of the embedded log.
@@ -55,7 +55,7 @@ pub struct Platform {
     /// Makes ids and secrets.
     pub ids: Arc<dyn IdGen>,
     calculator: Option<Calculator>,
-    house: JoinHandle<()>,
+    house: [JoinHandle<()>; 2],
     stop_house: CancellationToken,
     /// Keeps the channel of `decided` open where nothing decides.
     _undecided: watch::Sender<Option<Position>>,
@@ -115,7 +115,10 @@ impl Platform {
             false => (undecided.subscribe(), None),
         };
         let stop_house = CancellationToken::new();
-        let house = tokio::spawn(keep_house(control.clone(), clock.clone(), stop_house.clone()));
+        let house = [
+            tokio::spawn(keep_house(control.clone(), clock.clone(), stop_house.clone())),
+            tokio::spawn(watch_room(db.clone(), stop_house.clone())),
+        ];
         let platform = Self {
             db,
             control,
@@ -176,8 +179,10 @@ impl Platform {
     /// Stops worker, relay and store, in this order: each finishes what it has in hand.
     pub async fn stop(self) {
         self.stop_house.cancel();
-        if self.house.await.is_err() {
-            tracing::error!("housekeeping broke off");
+        for part in self.house {
+            if part.await.is_err() {
+                tracing::error!("housekeeping broke off");
+            }
         }
         if let Some(calculator) = self.calculator {
             calculator.stop().await;

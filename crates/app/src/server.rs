@@ -97,7 +97,12 @@ fn options(dev: bool) -> DbOptions {
 
 fn parts(platform: &mut Platform, config: Config) -> Parts {
     let metrics = http::Metrics::register(&mut platform.registry);
-    let probe = Probe { name: "calculator", check: platform.health_probe() };
+    let db = platform.db.clone();
+    let room = move || db.lack_of_room().map_or(Ok(()), Err);
+    let probes = vec![
+        Probe { name: "calculator", check: platform.health_probe() },
+        Probe { name: "store", check: Box::new(room) },
+    ];
     Parts {
         control: platform.control.clone(),
         ingest: platform.ingest.clone(),
@@ -105,7 +110,7 @@ fn parts(platform: &mut Platform, config: Config) -> Parts {
         decided: platform.decided.clone(),
         clock: platform.clock.clone(),
         ids: platform.ids.clone(),
-        probes: vec![probe],
+        probes,
         metrics,
         registry: Arc::new(std::mem::take(&mut platform.registry)),
         config,

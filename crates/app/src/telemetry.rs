@@ -22,13 +22,13 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts logging. `filter` is a level (`info`) or a list as `warn,incent_engine=debug`.
+/// Starts logging. `filter` is a level (`info`) or a list as `warn,engine=debug`.
 /// Errors: a filter that cannot be read.
 pub fn start(out: &Output, format: LogFormat, filter: &str) -> Outcome {
     let env_filter = EnvFilter::try_new(filter).map_err(|e| {
         Failure::usage(format!("{filter:?} is not a log filter"))
             .why(e.to_string())
-            .mend("write a level (error, warn, info, debug, trace) or warn,incent_engine=debug")
+            .mend("write a level (error, warn, info, debug, trace) or warn,engine=debug")
     })?;
     let json = match format {
         LogFormat::Auto => !std::io::stderr().is_terminal(),

@@ -2,7 +2,7 @@
 //!
 //! Nothing in this crate waits, reads a clock, draws a random number or touches a disk. Read the
 //! modules in this order: [`id`], [`time`], [`payload`], [`event`], [`shape`], [`expr`], [`rule`],
-//! [`limit`], [`state`], [`compile`], [`decide`], [`incentive`].
+//! [`limit`], [`state`], [`config`], [`cohort`], [`compile`], [`decide`], [`incentive`].
 
 pub mod cohort;
 pub mod compile;

@@ -6,7 +6,7 @@ mod tests;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use domain::compile::TenantRules;
 use domain::decide::{EventOutcome, Needs, Parsed, Status, Working, decide, plan};
@@ -279,9 +279,9 @@ impl Decider {
         position.mark = batch.mark;
         self.lanes.advance(&batch.lanes);
         self.actions.learn(&batch.actions);
-        let commit_seconds = (started.elapsed() - decided_after).as_secs_f64();
+        let took = [decided_after, started.elapsed() - decided_after];
         self.metrics.committed(&outcomes, batch.incentives.len(), batch.dead_letters.len());
-        self.metrics.batch_seconds(decided_after.as_secs_f64(), commit_seconds);
+        self.tell(&batch, outcomes.len(), took);
         if let Some(hub) = &self.hub {
             progress::announce(hub, items, &outcomes, &batch.states);
         }
@@ -289,6 +289,20 @@ impl Decider {
             let _missed = granted.try_send(batch);
         }
         Ok(Attempt::Done)
+    }
+
+    /// How long deciding and committing a batch took, for the metrics and in its one log line.
+    fn tell(&self, batch: &BatchCommit, events: usize, [decide, commit]: [Duration; 2]) {
+        self.metrics.batch_seconds(decide.as_secs_f64(), commit.as_secs_f64());
+        tracing::debug!(
+            partition = self.partition,
+            batch_seq = batch.batch_seq,
+            events,
+            incentives = batch.incentives.len(),
+            decide_us = decide.as_micros(),
+            commit_us = commit.as_micros(),
+            "batch committed"
+        );
     }
 
     fn plan(&self, items: &[Item<'_>]) -> Needs {

@@ -38,7 +38,7 @@ impl Tenant {
         let (rules, faults) = TenantRules::compile(config);
         for fault in faults {
             tracing::error!(
-                tenant.id = %config.tenant, campaign.id = %fault.campaign, why = fault.why,
+                tenant = %config.tenant, campaign = %fault.campaign, why = fault.why,
                 "a campaign cannot be compiled and decides nothing; save it again"
             );
         }

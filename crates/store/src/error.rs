@@ -37,8 +37,8 @@ pub enum StoreError {
     },
     /// No room left.
     #[error(
-        "the database cannot grow: the disk or its quota is full ({detail}); the transaction was \
-         rolled back and nothing that was answered is lost; free some space and try again"
+        "the database cannot grow: the disk, its quota or the largest allowed file is full \
+         ({detail}); the transaction was rolled back and nothing that was answered is lost; free some space and try again"
     )]
     Full {
         /// What SQLite said.
@@ -207,6 +207,11 @@ fn corrupt_column(column: String, detail: String) -> StoreError {
 fn from_code(error: ffi::Error, detail: String) -> StoreError {
     match error.code {
         ErrorCode::DiskFull => StoreError::Full { detail },
+        // What the system answers beyond a quota or the largest allowed file. SQLite does not tell
+        // it from a failing disk.
+        _ if matches!(error.extended_code, ffi::SQLITE_IOERR_WRITE | ffi::SQLITE_IOERR_SHMSIZE) => {
+            StoreError::Full { detail: format!("{detail}; if there is room, the disk is failing") }
+        }
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => StoreError::Busy { detail },
         ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => StoreError::Damaged { detail },
         ErrorCode::ConstraintViolation => match error.extended_code {

@@ -19,7 +19,7 @@ one at once.
 Examples:
   INCENT_ADMIN_TOKEN=$(openssl rand -hex 32) incent serve
   incent serve --listen 0.0.0.0:8080 --data-dir /var/lib/incent
-  incent serve --config incent.yaml --log warn,incent_engine=debug")]
+  incent serve --config incent.yaml --log warn,engine=debug")]
 pub struct Args {
     /// What to run with.
     #[command(flatten)]

@@ -34,7 +34,7 @@ pub struct Flags {
     /// Bearer token of the platform's admin
     #[arg(long, env = "INCENT_ADMIN_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     pub admin_token: Option<String>,
-    /// What is logged: a level, or a list such as warn,incent_engine=debug [default: info]
+    /// What is logged: a level, or a list such as warn,engine=debug [default: info]
     #[arg(long, env = "INCENT_LOG", value_name = "FILTER")]
     pub log: Option<String>,
     /// How logs are written [default: text on a terminal, json otherwise]
@@ -68,7 +68,7 @@ domain::shape! {
         "roles" roles: Option<Vec<String>>,
         /// Bearer token of the platform's admin. Better kept in `INCENT_ADMIN_TOKEN`.
         "adminToken" admin_token: Option<Text<1, 512>>,
-        /// What is logged: a level, or a list such as `warn,incent_engine=debug`.
+        /// What is logged: a level, or a list such as `warn,engine=debug`.
         "log" log: Option<Text<1, 1000>>,
         /// How logs are written.
         "logFormat" log_format: Option<FileLogFormat>,

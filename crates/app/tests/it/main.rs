@@ -11,9 +11,12 @@ mod crash;
 mod demo;
 mod doctor;
 mod files;
+#[cfg(target_os = "linux")]
+mod full_disk;
 mod help;
 mod process;
 mod push;
+mod readme;
 mod resume;
 mod serving;
 mod support;

@@ -1,6 +1,7 @@
 //! Starting and stopping.
 
-use std::net::TcpListener;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 
 use testkit::dir::TempDir;
 
@@ -23,6 +24,32 @@ fn it_says_where_it_is_answers_and_stops_in_order() {
     let wal = dir.path().join("data/incent.db-wal");
     assert!(!wal.exists() || wal.metadata().unwrap().len() == 0);
     // And the same data serve again.
+    assert_eq!(Platform::start_in(dir.path()).stop().code(), Some(0));
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let dir = TempDir::new();
+    let mut platform = Platform::start_in(dir.path());
+    let at = platform.url.strip_prefix("http://").unwrap().to_owned();
+    // A request whose body never comes holds up the orderly stop for its grace period.
+    let mut held = TcpStream::connect(&at).unwrap();
+    let head = format!(
+        "POST /api/v1/tenants HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ADMIN}\r\n\
+         Content-Type: application/json\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n"
+    );
+    held.write_all(head.as_bytes()).unwrap();
+    let mut go_on = [0; 12];
+    held.read_exact(&mut go_on).unwrap();
+    assert_eq!(&go_on, b"HTTP/1.1 100", "it waits for the body");
+    platform.signal("TERM");
+    while TcpStream::connect(&at).is_ok() {
+        std::thread::yield_now();
+    }
+    assert_eq!(platform.ended(), None, "it waits for the request");
+    platform.signal("TERM");
+    assert_eq!(platform.wait().code(), Some(130));
+    // Nothing is the worse for it.
     assert_eq!(Platform::start_in(dir.path()).stop().code(), Some(0));
 }
 

@@ -89,10 +89,19 @@ impl Platform {
     /// Serves from a directory that somebody else keeps.
     pub fn start_in(dir: &Path) -> Self {
         let mut command = incent(dir, &["serve", "--listen", "127.0.0.1:0", "--data-dir", "data"]);
-        command.env("INCENT_ADMIN_TOKEN", ADMIN).env("INCENT_LOG", "warn");
+        Self::ready(command.env("INCENT_ADMIN_TOKEN", ADMIN).env("INCENT_LOG", "warn"), dir)
+    }
+
+    /// Runs a command that serves until it says that it is ready.
+    pub fn ready(command: &mut Command, dir: &Path) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().expect("incent runs");
         let url = ready_line(&mut child);
         Self { child, url, dir: dir.to_owned(), _kept: None }
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// A command that talks to it, as the admin and perhaps for a tenant.
@@ -154,12 +163,24 @@ impl Platform {
         request.send_json(body).expect(path).body_mut().read_json().expect("JSON")
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, name: &str) {
+        let (pid, name) = (self.child.id().to_string(), format!("-{name}"));
+        let told = Command::new("kill").args([&name, &pid]).status().expect("kill runs");
+        assert!(told.success());
+    }
+    /// How it has ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("its state")
+    }
+    /// Waits until it has ended.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.child.wait().expect("it ends")
+    }
     /// Asks it to stop and waits until it has.
     pub fn stop(mut self) -> ExitStatus {
-        let pid = self.child.id().to_string();
-        let told = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
-        assert!(told.success());
-        self.child.wait().expect("it ends")
+        self.signal("TERM");
+        self.wait()
     }
 }
 

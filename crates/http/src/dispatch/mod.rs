@@ -67,7 +67,9 @@ pub async fn outermost(
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let operation =
         response.extensions().get::<Operation>().map_or("none", |operation| operation.0);
-    app.metrics.answered(operation, response.status().as_u16(), begun.elapsed().as_secs_f64());
+    let (status, took) = (response.status().as_u16(), begun.elapsed());
+    app.metrics.answered(operation, status, took.as_secs_f64());
+    tracing::debug!(request_id = %id, operation, status, took_us = took.as_micros(), "answered");
     response
 }
 

@@ -114,7 +114,14 @@ impl Problem {
     }
     /// A part of the platform that cannot be reached or has no room; the cause is logged.
     pub fn unavailable(code: Code, cause: impl std::fmt::Display) -> Self {
-        let mut problem = Self::new(code, "Try again in a moment; nothing was changed.");
+        let detail = match code {
+            Code::StorageFull => {
+                "There is no room to store it; nothing was changed. Send it again when the operator \
+                 has made room."
+            }
+            _ => "Try again in a moment; nothing was changed.",
+        };
+        let mut problem = Self::new(code, detail);
         problem.0.retry_after = Some(1);
         problem.0.cause = Some(cause.to_string());
         problem

@@ -23,7 +23,7 @@ use self::connection::Purpose;
 use self::job::{Job, job};
 use self::lock::DirLock;
 pub use self::lock::LOCK_FILE;
-use self::writer::Writer;
+use self::writer::{Room, Writer};
 use crate::error::{Result, StoreError};
 
 /// How a database is opened. The defaults suit a small server.
@@ -92,6 +92,7 @@ struct Inner {
     writes: Queue,
     reads: Queue,
     checkpoints: Arc<Checkpoints>,
+    room: Arc<Room>,
     stopping: Arc<AtomicBool>,
     threads: Mutex<Option<Threads>>,
 }
@@ -124,7 +125,9 @@ impl SqliteDb {
 
         let (write, queue) = mpsc::channel(options.queue_max.get());
         let group_max = options.group_max.get();
-        let writer = Writer { conn, queue, group_max, checkpoints: checkpoints.clone() };
+        let room = Arc::<Room>::default();
+        let writer =
+            Writer { conn, queue, group_max, checkpoints: checkpoints.clone(), room: room.clone() };
 
         let stopping = Arc::new(AtomicBool::new(false));
         let checkpointer = Checkpointer {
@@ -146,6 +149,7 @@ impl SqliteDb {
             writes: RwLock::new(Some(write)),
             reads: RwLock::new(Some(read)),
             checkpoints,
+            room,
             stopping,
             threads: Mutex::new(Some(threads)),
         };
@@ -207,6 +211,22 @@ impl SqliteDb {
             wal_pages: self.inner.checkpoints.wal_pages(),
             queued,
         }
+    }
+
+    /// What the last commit lacked, if it failed for want of room; `None` again after one that
+    /// succeeded. See [`Self::try_room`].
+    pub fn lack_of_room(&self) -> Option<String> {
+        self.inner.room.lack()
+    }
+
+    /// Writes one page that changes nothing, to learn whether there is room again. Errors:
+    /// [`StoreError::Full`] when there is not.
+    pub async fn try_room(&self) -> Result<()> {
+        self.write(|conn| {
+            let version: i64 = conn.query_row("pragma user_version", [], |row| row.get(0))?;
+            Ok(conn.execute_batch(&format!("pragma user_version = {version}"))?)
+        })
+        .await
     }
 
     /// Writes what is queued, moves the log into the file and releases the directory. Calls after

@@ -4,8 +4,8 @@
 //! of them. With one disk sync per commit this is what makes durability affordable when many
 //! callers write at the same time, and it costs a lone caller nothing.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
 use tokio::sync::mpsc;
@@ -20,6 +20,30 @@ pub(super) struct Writer {
     /// Most closures in one transaction.
     pub(super) group_max: usize,
     pub(super) checkpoints: Arc<Checkpoints>,
+    pub(super) room: Arc<Room>,
+}
+
+/// Whether there was room for the last commit.
+#[derive(Default)]
+pub(super) struct Room(Mutex<Option<String>>);
+
+impl Room {
+    /// What the last commit lacked, if it failed for want of room.
+    pub(super) fn lack(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Learns from a group. One in which every closure failed for a reason of its own says nothing.
+    fn after(&self, group: &[Box<dyn Job>]) {
+        let full = |job: &dyn Job| match job.error() {
+            Some(error @ StoreError::Full { .. }) => Some(error.to_string()),
+            _ => None,
+        };
+        let lack = group.iter().find_map(|job| full(job.as_ref()));
+        if lack.is_some() || group.iter().any(|job| job.error().is_none()) {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = lack;
+        }
+    }
 }
 
 impl Writer {
@@ -35,6 +59,7 @@ impl Writer {
                 }
             }
             self.write_group(&mut group);
+            self.room.after(&group);
             self.checkpoints.counts.commits.fetch_add(1, Ordering::Relaxed);
             self.checkpoints.counts.writes.fetch_add(group.len() as u64, Ordering::Relaxed);
             group.drain(..).for_each(Job::answer);

@@ -52,7 +52,7 @@ pub struct Args {
     /// The admin's bearer token [default: the one of the last start, or a new one]
     #[arg(long, env = "INCENT_ADMIN_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     pub admin_token: Option<String>,
-    /// What is logged: a level, or a list such as warn,incent_engine=debug
+    /// What is logged: a level, or a list such as warn,engine=debug
     #[arg(long, env = "INCENT_LOG", value_name = "FILTER", default_value = "warn")]
     pub log: String,
     /// Only so many purchases, the earliest, for tests
