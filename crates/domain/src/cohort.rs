@@ -218,6 +218,16 @@ impl CriteriaProgram {
         self.user.is_some()
     }
 
+    /// True when the criteria look at events.
+    pub fn asks_events(&self) -> bool {
+        !self.activity.is_empty()
+    }
+
+    /// True when an event that counts at one moment may not count at a later one.
+    pub fn slides(&self) -> bool {
+        self.activity.iter().any(|activity| activity.rule.within.is_some())
+    }
+
     /// Events before this moment, by event time, count for nothing.
     pub fn earliest(&self, as_of: Timestamp) -> Timestamp {
         let start = |activity: &CompiledActivity| {

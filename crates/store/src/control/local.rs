@@ -7,19 +7,21 @@ use domain::id::{CohortId, TenantId};
 use domain::time::Timestamp;
 use engine::ports::{Clock, ControlPlane, PortFuture};
 
-use super::recompute::recompute;
+use super::recompute::{Resumes, recompute};
 use super::{Change, Control, config};
 
 /// The calculator's view of a control plane in the same process.
 pub struct LocalControlPlane {
     control: Control,
     clock: Arc<dyn Clock>,
+    /// A cohort that is refreshed once a day need not read the whole log each time.
+    resumes: Resumes,
 }
 
 impl LocalControlPlane {
     /// Reads from this control plane.
     pub fn new(control: Control, clock: Arc<dyn Clock>) -> Self {
-        Self { control, clock }
+        Self { control, clock, resumes: Resumes::default() }
     }
 }
 
@@ -38,7 +40,8 @@ impl ControlPlane for LocalControlPlane {
     ) -> PortFuture<'_, ()> {
         Box::pin(async move {
             let change = Change { actor: "system".to_owned(), at: self.clock.now() };
-            recompute(&self.control, (tenant, cohort), as_of, change, |_| {}).await?;
+            recompute(&self.control, &self.resumes, (tenant, cohort), as_of, change, |_| {})
+                .await?;
             Ok(())
         })
     }

@@ -57,6 +57,16 @@ pub enum Control {
 }
 
 impl Control {
+    /// True when the offsets of a tenant's records rise as they are decided: there is one log. A
+    /// topic may have them in several partitions.
+    fn has_one_log(&self) -> bool {
+        match self {
+            Self::Sqlite(_) => true,
+            #[cfg(feature = "distributed")]
+            Self::Postgres(_) => false,
+        }
+    }
+
     /// Runs a closure in a read transaction: all its queries see one state.
     pub async fn read<T, F>(&self, work: F) -> Result<T>
     where
@@ -108,7 +118,6 @@ pub fn statements() -> impl Iterator<Item = &'static Statement> {
         limits::ALL,
         memberships::ALL,
         push_auth::ALL,
-        recompute::ALL,
         tenants::ALL,
         users::ALL,
     ]
@@ -116,6 +125,7 @@ pub fn statements() -> impl Iterator<Item = &'static Statement> {
     .flatten()
     .chain(campaigns::statements())
     .chain(cohorts::statements())
+    .chain(recompute::statements())
 }
 
 /// Refuses a change by somebody who has not seen the version stored.

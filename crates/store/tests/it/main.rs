@@ -15,6 +15,7 @@ mod path;
 mod plans;
 #[cfg(feature = "distributed")]
 mod postgres;
+mod recompute;
 mod statements;
 mod tenants;
 

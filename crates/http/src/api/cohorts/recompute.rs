@@ -7,7 +7,7 @@ use domain::id::{CohortId, JobId, TenantId};
 use domain::time::Timestamp;
 use store::StoreError;
 use store::control::cohorts::{self, CohortType};
-use store::control::recompute::{Progress, recompute};
+use store::control::recompute::{Progress, Resumes, recompute};
 use store::control::{Change, Control, Sql, jobs, tenants};
 use tokio::sync::watch;
 
@@ -102,7 +102,9 @@ impl Recompute {
         let report = move |now| {
             progress.send_replace(now);
         };
-        recompute(control, (self.tenant, self.cohort), as_of, change, report).await?;
+        // Asked for by somebody, and rarely: from the beginning of the log.
+        let resumes = Resumes::default();
+        recompute(control, &resumes, (self.tenant, self.cohort), as_of, change, report).await?;
         Ok(())
     }
 }
