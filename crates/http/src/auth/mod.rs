@@ -93,18 +93,39 @@ impl Caller {
     }
 }
 
-/// Finds out who calls and whether they may reach the route. Errors: 401 without a valid
-/// credential, 403 with one that does not reach so far, 404 for what is another tenant's.
+/// Finds out who calls and whether they may reach the route; a change that is denied is logged.
+/// Errors: 401 without a valid credential, 403 with one that does not reach so far, 404 for what is
+/// another tenant's.
 pub async fn admit(
     app: &App,
-    route: &Route,
+    (route, request_id): (&Route, &str),
     headers: &HeaderMap,
     path: &[(Arc<str>, String)],
 ) -> Result<Caller, Problem> {
     if route.access == Access::Public {
         return Ok(Caller::Anonymous);
     }
-    let caller = identify(app, bearer(headers)?).await?;
+    let denied = |caller: Option<&Caller>, problem: Problem| {
+        app.shared().lines.denied(app.now(), (route, request_id), caller, &problem);
+        problem
+    };
+    let known = match bearer(headers) {
+        Ok(token) => identify(app, token).await,
+        Err(problem) => Err(problem),
+    };
+    let known = known.map_err(|problem| denied(None, problem))?;
+    let admitted = reach(app, route, known.clone(), headers, path).await;
+    admitted.map_err(|problem| denied(Some(&known), problem))
+}
+
+/// The caller, bound to a tenant, if they may reach the route.
+async fn reach(
+    app: &App,
+    route: &Route,
+    caller: Caller,
+    headers: &HeaderMap,
+    path: &[(Arc<str>, String)],
+) -> Result<Caller, Problem> {
     let caller = bind_tenant(caller, headers, path)?;
     if let Caller::Admin { tenant: Some(tenant) } = caller
         && !app.shared().directory.has_tenant(app, tenant).await?

@@ -3,6 +3,7 @@
 
 mod idempotency;
 mod rate;
+mod throttle;
 mod verb;
 
 use std::panic::AssertUnwindSafe;
@@ -28,6 +29,7 @@ use crate::route::Route;
 
 pub use idempotency::{Running, forget_old};
 pub use rate::RateLimiter;
+pub use throttle::Lines;
 pub use verb::{CustomVerb, Verbs};
 
 /// The request's id, among its extensions.
@@ -89,10 +91,16 @@ pub async fn run(app: App, route: Arc<Route>, request: Request) -> Response<Body
     let operation = Operation(route.doc.id);
 
     let mut limits = None;
-    let answer = checked(app, route, parts, body, &id, &mut limits).await;
+    let answer = checked(app.clone(), route, parts, body, &id, &mut limits).await;
     let mut response = match answer {
         Ok(response) => response,
-        Err(problem) => problem.into_response(Origin { request_id: &id, path: &path }),
+        Err(problem) => {
+            let origin = Origin { request_id: &id, path: &path };
+            if problem.code().status() == StatusCode::SERVICE_UNAVAILABLE {
+                app.shared().lines.unavailable(app.now(), origin, &problem);
+            }
+            problem.into_response(origin)
+        }
     };
     if let Some(limits) = limits {
         rate::write_headers(&limits, response.headers_mut());
@@ -121,7 +129,7 @@ async fn checked(
         return Err(Problem::new(Code::Overloaded, detail).retry_after(1));
     };
     let path = path_parameters(&mut parts).await?;
-    let caller = auth::admit(&app, &route, &parts.headers, &path).await?;
+    let caller = auth::admit(&app, (&*route, &**request_id), &parts.headers, &path).await?;
     let standing = app.shared().rate.take(&caller, app.clock.now());
     *limits = standing;
     if let Some(seconds) = standing.and_then(|standing| standing.wait_seconds()) {

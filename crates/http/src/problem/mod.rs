@@ -149,6 +149,10 @@ impl Problem {
     pub fn code(&self) -> Code {
         self.0.code
     }
+    /// Why, for the log; never told.
+    pub fn cause(&self) -> Option<&str> {
+        self.0.cause.as_deref()
+    }
     /// What happened, as a sentence.
     pub fn detail(&self) -> &str {
         &self.0.detail
@@ -182,9 +186,9 @@ impl Problem {
         document
     }
 
-    /// The answer. A 5xx is logged with its cause.
+    /// The answer. A defect on our side is logged with its cause: somebody must act.
     pub fn into_response(self, origin: Origin<'_>) -> Response<Body> {
-        if self.0.code.status().is_server_error() {
+        if self.0.code == Code::Internal {
             let cause = self.0.cause.as_deref().unwrap_or("no cause given");
             let (request_id, path, code) = (origin.request_id, origin.path, self.0.code.as_str());
             tracing::error!(request_id, path, code, cause, "a request failed");

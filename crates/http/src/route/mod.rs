@@ -63,6 +63,10 @@ impl Route {
         self.body_max = bytes;
         self
     }
+    /// True when it changes something.
+    pub fn changes(&self) -> bool {
+        self.method != Method::GET
+    }
     /// Its part of the OpenAPI document.
     pub fn describe(&self, defs: &mut Schemas) -> Operation {
         let mut operation = Operation::new(self);
