@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::api::tenants::create::NewLimits;
 use http::push::{Push, PushMetrics, PushSettings};
 use http::{App, Config, Parts, Probe};
 use store::DbOptions;
@@ -30,6 +31,8 @@ pub struct Start<'a> {
     pub roles: Roles,
     /// The admin's bearer token.
     pub admin_token: String,
+    /// The limits of a new tenant whose request names none.
+    pub default_limits: NewLimits,
     /// Development mode.
     pub dev: bool,
 }
@@ -56,6 +59,7 @@ impl Server {
             Platform::start(start.data_dir, start.roles, &options(start.dev)).await?;
         let mut config = Config::new(data_dir::server_key(start.data_dir, platform.ids.as_ref())?);
         config.admin_token = Some(start.admin_token.into());
+        config.default_limits = start.default_limits;
         config.dev = start.dev;
         let metrics = PushMetrics::register(&mut platform.registry);
         let app = App::new(parts(&mut platform, config));

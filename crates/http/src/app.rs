@@ -11,6 +11,7 @@ use prometheus_client::registry::Registry;
 use store::control::Control;
 use tokio::sync::watch;
 
+use crate::api::tenants::create::NewLimits;
 use crate::auth::Directory;
 use crate::metrics::Metrics;
 
@@ -55,6 +56,8 @@ pub struct Config {
     pub server_key: [u8; 32],
     /// Development mode: the keys of a tenant's issuer may be fetched from this machine, by http.
     pub dev: bool,
+    /// The limits of a new tenant whose request names none.
+    pub default_limits: NewLimits,
     /// Requests a second that one credential may make, and how many at once after a pause.
     pub rate: Rate,
     /// Requests that may be in progress at the same time; more are answered 503.
@@ -83,6 +86,7 @@ impl Config {
             admin_token: None,
             server_key,
             dev: false,
+            default_limits: NewLimits::default(),
             rate: Rate { per_second: 2_000, burst: 10_000 },
             in_flight_max: 4_096,
             connections_max: 20_000,
@@ -110,6 +114,7 @@ pub struct App(Arc<Shared>);
 pub struct Shared {
     parts: Parts,
     pub(crate) rate: crate::dispatch::RateLimiter,
+    pub(crate) lines: crate::dispatch::Lines,
     pub(crate) in_flight: Arc<tokio::sync::Semaphore>,
     pub(crate) directory: Directory,
     pub(crate) running: crate::dispatch::Running,
@@ -119,10 +124,11 @@ impl App {
     /// A server of these parts.
     pub fn new(parts: Parts) -> Self {
         let rate = crate::dispatch::RateLimiter::new(parts.config.rate);
+        let lines = crate::dispatch::Lines::default();
         let in_flight = Arc::new(tokio::sync::Semaphore::new(parts.config.in_flight_max));
         let directory = Directory::new(parts.config.dev);
         let running = crate::dispatch::Running::default();
-        Self(Arc::new(Shared { parts, rate, in_flight, directory, running }))
+        Self(Arc::new(Shared { parts, rate, lines, in_flight, directory, running }))
     }
     /// Now.
     pub fn now(&self) -> Timestamp {

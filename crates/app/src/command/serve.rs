@@ -45,6 +45,7 @@ pub fn run(args: Args, out: &Output) -> Outcome {
         data_dir: &settings.data_dir,
         roles,
         admin_token,
+        default_limits: settings.default_limits,
         dev: false,
     };
     runtime()?.block_on(async {

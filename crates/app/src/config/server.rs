@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use domain::shape::Text;
 use engine::crash::CrashPlan;
+use http::api::tenants::create::NewLimits;
 
 use super::document;
 use crate::failure::{Failure, Outcome};
@@ -34,6 +35,10 @@ pub struct Flags {
     /// Bearer token of the platform's admin
     #[arg(long, env = "INCENT_ADMIN_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     pub admin_token: Option<String>,
+    /// Limits of a new tenant whose request names none, as JSON: {"tenant": {"maxPerDay": 1000},
+    /// "perUser": {"maxPerDay": 10}} [default: no caps]
+    #[arg(long, env = "INCENT_DEFAULT_LIMITS", value_name = "JSON", value_parser = limits)]
+    pub default_limits: Option<NewLimits>,
     /// What is logged: a level, or a list such as warn,engine=debug [default: info]
     #[arg(long, env = "INCENT_LOG", value_name = "FILTER")]
     pub log: Option<String>,
@@ -68,6 +73,8 @@ domain::shape! {
         "roles" roles: Option<Vec<String>>,
         /// Bearer token of the platform's admin. Better kept in `INCENT_ADMIN_TOKEN`.
         "adminToken" admin_token: Option<Text<1, 512>>,
+        /// Limits of a new tenant whose request names none; without them it has no caps.
+        "defaultLimits" default_limits: Option<NewLimits>,
         /// What is logged: a level, or a list such as `warn,engine=debug`.
         "log" log: Option<Text<1, 1000>>,
         /// How logs are written.
@@ -86,6 +93,8 @@ pub struct Settings {
     pub roles: Vec<String>,
     /// The admin's bearer token, if there is one.
     pub admin_token: Option<String>,
+    /// Limits of a new tenant whose request names none.
+    pub default_limits: NewLimits,
     /// Log filter.
     pub log: String,
     /// Log format.
@@ -113,10 +122,18 @@ impl Settings {
             roles: flags.roles.or_else(|| file.as_ref()?.roles.clone()).unwrap_or_default(),
             admin_token: token
                 .or_else(|| file.as_ref()?.admin_token.as_ref().map(ToString::to_string)),
+            default_limits: flags
+                .default_limits
+                .or_else(|| file.as_ref()?.default_limits.clone())
+                .unwrap_or_default(),
             log: pick(flags.log, file.as_ref().and_then(|f| f.log.as_ref()), "info"),
             log_format: flags.log_format.or(in_file).unwrap_or_default(),
         })
     }
+}
+
+fn limits(text: &str) -> Result<NewLimits, String> {
+    domain::shape::read_json(text.as_bytes()).map_err(|why| why.to_string())
 }
 
 fn pick<T: ToString>(flag: Option<String>, file: Option<&T>, default: &str) -> String {

@@ -61,6 +61,24 @@ fn without_an_admin_token_it_does_not_start() {
 }
 
 #[test]
+fn new_tenants_get_the_limits_it_is_configured_with() {
+    let dir = TempDir::new();
+    let wrong = r#"{"tenant": {"maxPerDya": 1}}"#;
+    serve(&dir, &["--admin-token", ADMIN, "--default-limits", wrong])
+        .failed(2, &["--default-limits", "maxPerDya", "did you mean maxPerDay?"]);
+    let config = "defaultLimits: {tenant: {maxPerDay: 1000}, perUser: {maxTotal: 5}}\n";
+    std::fs::write(dir.path().join("incent.yaml"), config).unwrap();
+    let platform = Platform::start_with(dir.path(), &["--config", "incent.yaml"]);
+    let tenant = serde_json::json!({"name": "Acme", "limits": {"perUser": {"maxPerDay": 3}}});
+    let made = platform.send("POST", "/api/v1/tenants", &tenant);
+    let id = made["tenantId"].as_str().unwrap();
+    let limits = platform.get(&format!("/api/v1/tenants/{id}/limits"), None);
+    assert_eq!(limits["tenant"]["maxPerDay"], 1000);
+    assert_eq!(limits["perUser"]["maxPerDay"], 3, "what the request names wins as a whole");
+    assert_eq!(limits["perUser"]["maxTotal"], serde_json::Value::Null);
+}
+
+#[test]
 fn a_busy_port_is_told() {
     let dir = TempDir::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -88,7 +88,13 @@ impl Platform {
 
     /// Serves from a directory that somebody else keeps.
     pub fn start_in(dir: &Path) -> Self {
-        let mut command = incent(dir, &["serve", "--listen", "127.0.0.1:0", "--data-dir", "data"]);
+        Self::start_with(dir, &[])
+    }
+
+    /// The same with further flags.
+    pub fn start_with(dir: &Path, flags: &[&str]) -> Self {
+        let serve = ["serve", "--listen", "127.0.0.1:0", "--data-dir", "data"];
+        let mut command = incent(dir, &[&serve, flags].concat());
         Self::ready(command.env("INCENT_ADMIN_TOKEN", ADMIN).env("INCENT_LOG", "warn"), dir)
     }
 

@@ -11,6 +11,7 @@ mod tests;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use http::api::tenants::create::NewLimits;
 use tokio_util::sync::CancellationToken;
 
 use super::serve::{arm, runtime};
@@ -105,6 +106,7 @@ async fn start(args: &Args, dir: &DataDir, out: &Output) -> Outcome<(Server, Arc
         data_dir: dir.path(),
         roles: Roles::ALL,
         admin_token: admin_token.clone(),
+        default_limits: NewLimits::default(),
         dev: true,
     };
     let wanted = address(args.listen.as_deref().unwrap_or(LISTEN))?;

@@ -11,7 +11,9 @@ use crate::problem::Problem;
 use crate::route::Doc;
 
 domain::shape! {
-    /// The limits of a new tenant; what is left out has no caps.
+    /// The limits of a new tenant. One that is left out is as the server is configured: without
+    /// caps, unless it says otherwise (`defaultLimits`).
+    #[derive(Default)]
     pub struct NewLimits {
         /// Of all users together.
         "tenant" tenant: Option<Caps>,
@@ -38,7 +40,8 @@ domain::shape! {
 pub const DOC: Doc = Doc {
     id: "createTenant",
     summary: "Make a tenant",
-    about: "It gets both limits, with no caps unless some are given.",
+    about: "It gets both limits: those given, else those the server is configured with, else ones \
+            without caps.",
     problems: &[],
 };
 
@@ -48,15 +51,17 @@ pub async fn handle(
     Document(new): Document<CreateTenant>,
 ) -> Result<Created<Tenant>, Problem> {
     let ids = &call.app.ids;
-    let (tenant_caps, user_caps) = new.limits.map(|l| (l.tenant, l.per_user)).unwrap_or_default();
+    let (given, usual) = (new.limits.unwrap_or_default(), call.app.config.default_limits.clone());
+    let tenant_caps = given.tenant.or(usual.tenant).unwrap_or_default();
+    let user_caps = given.per_user.or(usual.per_user).unwrap_or_default();
     let new = NewTenant {
         tenant_id: TenantId(ids.uuid()),
         name: new.name.into_string(),
         time_zone: new.time_zone,
         allowed_lateness_s: new.allowed_lateness.seconds(),
         coupon_key: ids.secret(),
-        tenant_limit: (LimitId(ids.uuid()), tenant_caps.unwrap_or_default().into()),
-        user_limit: (LimitId(ids.uuid()), user_caps.unwrap_or_default().into()),
+        tenant_limit: (LimitId(ids.uuid()), tenant_caps.into()),
+        user_limit: (LimitId(ids.uuid()), user_caps.into()),
     };
     call.write(move |sql, change| {
         let row = tenants::create(sql, &new, change)?;
