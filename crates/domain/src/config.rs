@@ -25,6 +25,8 @@ pub struct CampaignSource {
     pub kind: CampaignType,
     /// Its version.
     pub version: u32,
+    /// The version that last made users begin anew (`progress: RESET`); 0 = none ever did.
+    pub progress_version: u32,
     /// Competes first when higher.
     pub priority: i32,
     /// Competes first when earlier.

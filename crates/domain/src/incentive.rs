@@ -51,7 +51,7 @@ pub struct Incentive {
     pub event_id: EventId,
     /// What kind.
     pub kind: RewardType,
-    /// ISO 4217 code, or `POINTS`, or the tenant's own unit.
+    /// What the amount is in: an ISO 4217 code, `POINTS`, `COUPON`, or the tenant's own unit.
     pub currency: String,
     /// How much; positive.
     pub amount: Decimal,
@@ -78,7 +78,11 @@ pub struct Completion {
     pub step: Option<String>,
     /// Which cycle of the quest, from 1.
     pub cycle: u32,
-    /// The action of the event that completed it.
+    /// The event that completed it, or at which a cycle refused before was paid. With step and
+    /// cycle it names the completion: a step can be completed again in the same cycle when its
+    /// window begins anew or progress is reset, but by another event.
+    pub event_id: EventId,
+    /// The action of that event.
     pub action: ActionCode,
     /// The first incentive granted for it.
     pub incentive: Option<IncentiveId>,

@@ -25,22 +25,23 @@ pub enum TimeError {
     /// Not RFC 3339.
     #[error("is not a time; write it as 2026-11-22T10:00:00Z")]
     Syntax,
-    /// Before 1970 or after 9999.
-    #[error("lies outside 1970-01-01 to 9999-12-31")]
+    /// Before 1970, or so late that it has no date everywhere on Earth.
+    #[error("lies outside 1970-01-01 to 9999-12-30")]
     Range,
     /// No such zone.
     #[error("{0:?} is not an IANA time zone; write it as Europe/Paris")]
     Zone(String),
 }
 
-/// 9999-12-31T00:00:00Z, the last instant accepted.
-const MAX_US: i64 = 253_402_214_400 * SECOND_US;
+/// 9999-12-30T00:00:00Z, the last instant accepted: it lies in the year 9999 in every zone, so it
+/// can be written, and read again, with any of them.
+const MAX_US: i64 = 253_402_128_000 * SECOND_US;
 
 impl Timestamp {
     /// The last instant accepted.
     pub const MAX: Self = Self(MAX_US);
 
-    /// From microseconds since 1970. Errors: [`TimeError::Range`] outside 1970–9999.
+    /// From microseconds since 1970. Errors: [`TimeError::Range`] outside 1970-01-01 to 9999-12-30T00:00:00Z.
     pub fn from_micros(us: i64) -> Result<Self, TimeError> {
         if (0..=MAX_US).contains(&us) { Ok(Self(us)) } else { Err(TimeError::Range) }
     }

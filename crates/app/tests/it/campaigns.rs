@@ -89,6 +89,31 @@ fn apply_does_what_files_say_once() {
 }
 
 #[test]
+fn apply_asks_what_becomes_of_progress_in_a_running_quest() {
+    let platform = Platform::start();
+    let quest = |steps: &str| {
+        format!(
+            "kind: Tenant\nname: Acme\n---\nkind: Campaign\nname: Tour\ntype: QUEST\n\
+             status: ACTIVE\nrule:\n  steps: {steps}\n  rewards: [{{type: POINTS, amount: 5}}]\n"
+        )
+    };
+    platform.file("quest.yaml", &quest("[{id: a, on: [x]}, {id: b, on: [y]}]"));
+    let apply = |args: &[&str]| {
+        platform.run(None, &[&["apply", "-f", "quest.yaml", "-o", "table"], args].concat())
+    };
+    apply(&[]).well();
+    platform.file("quest.yaml", &quest("[{id: a, on: [x]}]"));
+    apply(&[]).failed(1, &["/progress", "step \"b\" is removed", "--progress keep"]);
+    apply(&["--progress", "reset"]).well();
+    apply(&["--progress", "reset"]).well();
+    let tenant = platform.tenant("Acme");
+    let campaigns = platform.get(&format!("/api/v1/tenants/{tenant}/campaigns"), Some(&tenant));
+    let campaign = &campaigns["items"][0];
+    // The second time nothing differed, so nothing was reset again.
+    assert_eq!((&campaign["version"], &campaign["progressVersion"]), (&2.into(), &2.into()));
+}
+
+#[test]
 fn faulty_documents_are_told_all_at_once_and_change_nothing() {
     let platform = Platform::start();
     let faulty = SHOP

@@ -8,8 +8,8 @@ use crate::id::{CampaignId, CohortId, TenantId};
 use crate::limit::{WINDOW_DAYS_MAX, Window, budget_key};
 use crate::rule::{
     ActionPattern, Amount, AmountRule, Budget, BudgetScope, BudgetWindow, Goal as GoalRule,
-    LadderLine, Measure, OnEdge, OnLimit, Order, Per, QuestRule, QuestWindow, Repeat, Reward, Rule,
-    Schedule, SimpleRule,
+    GoalKind, LadderLine, Measure, OnEdge, OnLimit, Order, Per, QuestRule, QuestWindow, Repeat,
+    Reward, Rule, Schedule, SimpleRule,
 };
 use crate::shape::{Fault, FaultCode, Faults};
 use crate::state::weight;
@@ -64,6 +64,8 @@ pub(crate) struct Quest {
     pub order: Order,
     pub window: Option<QuestWindow>,
     pub on_limit: OnLimit,
+    /// Progress made under another one does not count any more.
+    pub progress_version: u32,
 }
 
 #[derive(Debug)]
@@ -79,6 +81,15 @@ pub(crate) struct Step {
 pub(crate) enum Goal {
     Count,
     Sum(Expr),
+}
+
+impl Goal {
+    pub fn kind(&self) -> GoalKind {
+        match self {
+            Self::Count => GoalKind::Count,
+            Self::Sum(_) => GoalKind::Sum,
+        }
+    }
 }
 
 /// How often one user may be rewarded.
@@ -259,6 +270,9 @@ impl<'f> Compiler<'f> {
             budgets: compiled.budgets.iter().map(|b| budget(tenant, source.id, b)).collect(),
             kind: compiled.kind,
         };
+        if let Kind::Quest(quest) = &mut campaign.kind {
+            quest.progress_version = source.progress_version;
+        }
         campaign.asks = campaign.cohorts().collect();
         campaign.growth_bytes = campaign.growth();
         Ok(campaign)
@@ -320,6 +334,7 @@ impl<'f> Compiler<'f> {
                 order: rule.order,
                 window: rule.window.clone(),
                 on_limit: rule.on_limit,
+                progress_version: 0,
             }),
             offers: vec![plain_offer(rewards?)],
             repeat: rule.repeat.as_ref().map_or(once, repetition),

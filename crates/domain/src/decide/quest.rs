@@ -19,7 +19,7 @@ pub const UNPAID_CYCLES_MAX: usize = 10;
 struct Advance {
     /// Steps that it moves: place, new value, done.
     steps: Vec<(usize, Decimal, bool)>,
-    /// The progress before it does not count any more: a new window begins.
+    /// The progress before it does not count any more: a new window begins, or it was reset.
     fresh: bool,
 }
 
@@ -31,16 +31,15 @@ pub(crate) fn consider(
     meeting.may_repeat(campaign)?;
     meeting.room_for(campaign)?;
     let none = QuestState::default();
-    let before = meeting.own_state(campaign).and_then(|s| s.quest.as_ref()).unwrap_or(&none);
-    let fresh = window_is_over(quest, before, meeting)?;
+    let stored = meeting.own_state(campaign).and_then(|s| s.quest.as_ref()).unwrap_or(&none);
+    let reset = stored.progress_version != quest.progress_version;
+    let before = if reset { &none } else { stored };
+    let fresh = window_is_over(quest, before, meeting)? || reset;
     let progress = if fresh { &none } else { before };
     let advance = Advance { steps: advance(quest, progress, meeting)?, fresh };
     let done = quest.steps.iter().enumerate().filter(|(i, step)| {
         let moved = advance.steps.iter().find(|(place, ..)| place == i);
-        moved.map_or_else(
-            || progress.steps.get(&step.id).is_some_and(|s| s.done),
-            |(.., done)| *done,
-        )
+        moved.map_or_else(|| reached(quest, progress, step).done, |(.., done)| *done)
     });
     let complete = done.count() >= quest.enough;
     // Amounts come first: an event whose reward cannot be worked out leaves no trace.
@@ -98,13 +97,12 @@ fn advance(
     let mut moved = Vec::new();
     let mut refusal = Refusal::from(Reason::StepNotOpen);
     for (place, step) in quest.steps.iter().enumerate() {
-        let progress = state.steps.get(&step.id);
-        if progress.is_some_and(|p| p.done) {
+        let progress = reached(quest, state, step);
+        if progress.done {
             continue;
         }
         if step.on.iter().any(|p| p.matches(action)) {
-            let value = progress.map_or(Decimal::ZERO, |p| p.value);
-            match count(step, value, meeting) {
+            match count(step, progress.value, meeting) {
                 Ok(value) => moved.push((place, value, value >= step.target)),
                 Err(why) => refusal = why,
             }
@@ -115,6 +113,10 @@ fn advance(
         }
     }
     if moved.is_empty() { Err(refusal) } else { Ok(moved) }
+}
+
+fn reached(quest: &Quest, state: &QuestState, step: &Step) -> StepState {
+    state.reached(&step.id, step.goal.kind(), quest.progress_version)
 }
 
 /// The step's value after the event.
@@ -144,9 +146,11 @@ fn apply(campaign: &Campaign, quest: &Quest, advance: &Advance, meeting: &mut Me
     }
     state.started.get_or_insert(ts);
     state.period = period;
+    state.progress_version = quest.progress_version;
     for (place, value, done) in &advance.steps {
-        let step = StepState { value: *value, done: *done };
-        state.steps.insert(quest.steps[*place].id.clone(), step);
+        let step = &quest.steps[*place];
+        let reached = StepState { value: *value, kind: step.goal.kind(), done: *done };
+        state.steps.insert(step.id.clone(), reached);
     }
     let cycle = state.cycle;
     for (place, _, done) in &advance.steps {
@@ -177,7 +181,8 @@ fn complete_cycle(
     if paid.is_err() && quest.on_limit == OnLimit::Retry && unpaid.len() < UNPAID_CYCLES_MAX {
         unpaid.push(Unpaid { cycle, event_id, rewards: worked_out, event_ts });
     }
-    *state = QuestState { cycle: cycle + 1, unpaid, ..QuestState::default() };
+    let progress_version = quest.progress_version;
+    *state = QuestState { cycle: cycle + 1, progress_version, unpaid, ..QuestState::default() };
     match paid {
         Ok(paid) => {
             complete(campaign, meeting, (None, cycle), (paid.first, None));
@@ -235,6 +240,7 @@ fn complete(
         campaign: campaign.id,
         step,
         cycle,
+        event_id: record.event.event_id.clone(),
         action: record.event.action.clone(),
         incentive,
         unpaid_reason: unpaid.map(Reason::as_str),

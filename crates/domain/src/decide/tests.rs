@@ -1,5 +1,8 @@
 //! Tables: campaigns and a log of events in, the reasons and amounts out.
 
+mod edits;
+mod retry;
+
 use std::sync::Arc;
 
 use rust_decimal::Decimal;
@@ -29,6 +32,7 @@ pub(crate) fn source(number: u32, rule: &Value) -> CampaignSource {
         number,
         kind,
         version: 1,
+        progress_version: 0,
         priority: 0,
         created_at: Timestamp::from_stored(i64::from(number)),
         start_at: None,

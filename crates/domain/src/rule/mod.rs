@@ -17,7 +17,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub use action::ActionPattern;
-pub use quest::{FixedWindow, Goal, OnLimit, Order, QuestRule, QuestWindow, Step, SumGoal};
+pub use quest::{
+    FixedWindow, Goal, GoalKind, OnLimit, Order, QuestRule, QuestWindow, Step, SumGoal,
+};
 pub use reward::{
     AMOUNT_MAX, Amount, AmountRule, CouponCode, GeneratedCode, LadderLine, PerStep, Percent,
     Reward, Rounding, RoundingMode,
@@ -164,6 +166,20 @@ crate::shape! {
         /// What happens at the edge.
         "onEdge" on_edge: OnEdge = OnEdge::Reject,
     } check check_budget;
+}
+
+impl Budget {
+    /// The field by which another budget counts something else, for somebody else or in other
+    /// periods, so that the use of one means nothing to the other; `None` when it does not.
+    pub fn counts_unlike(&self, other: &Self) -> Option<&'static str> {
+        let fields = [
+            ("measure", self.measure != other.measure),
+            ("currency", self.currency != other.currency),
+            ("scope", self.scope != other.scope),
+            ("per", self.per != other.per),
+        ];
+        fields.into_iter().find(|(_, differs)| *differs).map(|(name, _)| name)
+    }
 }
 
 fn check_budget(budget: &Budget, at: &mut Reader<'_>) {
@@ -344,6 +360,14 @@ impl Rule {
             object.insert("actions".to_owned(), self.actions().into());
         }
         value
+    }
+
+    /// Its budgets.
+    pub fn budgets(&self) -> &[Budget] {
+        match self {
+            Self::Simple(rule) => &rule.budgets,
+            Self::Quest(rule) => &rule.budgets,
+        }
     }
 
     /// Who takes part.

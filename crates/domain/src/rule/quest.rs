@@ -1,6 +1,7 @@
 //! The rule of a QUEST: several actions earn the reward.
 
 use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
 
 use super::{ActionPattern, Budget, CohortRule, ExprText, PartId, Repeat, Reward, Schedule};
 use crate::shape::{FaultCode, Many, Reader, Text, Whole};
@@ -49,6 +50,28 @@ crate::variant! {
         "count" Count(Whole<1, 1_000_000>),
         /// A value that adds up.
         "sum" Sum(SumGoal),
+    }
+}
+
+/// How a goal counts. What was counted in one way means nothing in another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GoalKind {
+    /// Events.
+    #[default]
+    #[serde(rename = "c")]
+    Count,
+    /// A sum.
+    #[serde(rename = "s")]
+    Sum,
+}
+
+impl Goal {
+    /// How it counts.
+    pub fn kind(&self) -> GoalKind {
+        match self {
+            Self::Count(_) => GoalKind::Count,
+            Self::Sum(_) => GoalKind::Sum,
+        }
     }
 }
 

@@ -20,7 +20,8 @@ crate::shape! {
     pub struct Reward {
         /// CASHBACK, POINTS or COUPON.
         "type" kind: RewardType,
-        /// ISO 4217 code of a CASHBACK; POINTS unless said otherwise.
+        /// What the amount is in: the ISO 4217 code of a CASHBACK, which must be given; otherwise
+        /// any unit, by default POINTS for POINTS and COUPON (so many coupons) for a COUPON.
         "currency" currency: Option<Text<1, 12>>,
         /// How much: a number, or a rule that works it out from the event.
         "amount" amount: Amount,
@@ -99,7 +100,7 @@ fn check_value(reward: &Reward, value: Decimal, at: &mut Reader<'_>) {
 impl Reward {
     /// The currency granted.
     pub fn currency(&self) -> &str {
-        self.currency.as_ref().map_or("POINTS", |c| c.as_str())
+        self.currency.as_ref().map_or(self.kind.as_str(), |c| c.as_str())
     }
     fn rounding(&self) -> (u32, RoundingMode) {
         match (&self.round, self.kind) {

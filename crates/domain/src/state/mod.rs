@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{ActionCode, CampaignId, EventId};
 use crate::limit::Meter;
+use crate::rule::GoalKind;
 use crate::time::{Day, Timestamp};
 
 /// Hard bound of a user's state, in bytes of its stored form. An event that would need more is
@@ -60,6 +61,10 @@ pub struct CampaignState {
     pub quest: Option<QuestState>,
 }
 
+fn is_zero(n: &u32) -> bool {
+    *n == 0
+}
+
 fn is_unused(meter: &Meter<u64>) -> bool {
     meter.ever == 0 && meter.days.is_empty()
 }
@@ -71,6 +76,10 @@ pub struct QuestState {
     /// Number of the cycle in progress, from 1.
     #[serde(rename = "n")]
     pub cycle: u32,
+    /// The campaign's [`progress_version`](crate::config::CampaignSource::progress_version) under
+    /// which the progress was made; it counts under no other.
+    #[serde(rename = "v", skip_serializing_if = "is_zero")]
+    pub progress_version: u32,
     /// Event time of the first counted event of the cycle, microseconds.
     #[serde(rename = "a", skip_serializing_if = "Option::is_none")]
     pub started: Option<i64>,
@@ -85,6 +94,16 @@ pub struct QuestState {
     pub unpaid: Vec<Unpaid>,
 }
 
+impl QuestState {
+    /// How far a step is: nothing when its progress was made under another version of progress or
+    /// with another kind of goal.
+    pub fn reached(&self, step: &str, kind: GoalKind, progress_version: u32) -> StepState {
+        let own = self.steps.get(step).filter(|state| state.kind == kind);
+        let current = own.filter(|_| self.progress_version == progress_version);
+        current.cloned().unwrap_or(StepState { kind, ..StepState::default() })
+    }
+}
+
 /// Progress of one step.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -92,9 +111,16 @@ pub struct StepState {
     /// Events counted, or the sum so far.
     #[serde(rename = "v")]
     pub value: Decimal,
+    /// How it was counted.
+    #[serde(rename = "k", skip_serializing_if = "is_count")]
+    pub kind: GoalKind,
     /// True when the goal is reached.
     #[serde(rename = "d", skip_serializing_if = "std::ops::Not::not")]
     pub done: bool,
+}
+
+fn is_count(kind: &GoalKind) -> bool {
+    *kind == GoalKind::Count
 }
 
 /// A completed cycle that could not be paid.

@@ -28,7 +28,9 @@ where
 const IDS: &str = r#"[a-z"\\é]{1,40}"#;
 
 fn quests() -> impl Strategy<Value = QuestState> {
-    let step = (decimals(), any::<bool>()).prop_map(|(value, done)| StepState { value, done });
+    let kind = prop_oneof![Just(GoalKind::Count), Just(GoalKind::Sum)];
+    let step = (decimals(), kind, any::<bool>());
+    let step = step.prop_map(|(value, kind, done)| StepState { value, kind, done });
     let unpaid = (
         any::<u32>(),
         IDS,
@@ -42,14 +44,15 @@ fn quests() -> impl Strategy<Value = QuestState> {
         event_ts: Timestamp::from_stored(at),
     });
     let parts = (
-        any::<u32>(),
+        any::<(u32, u32)>(),
         prop::option::of(0_i64..=Timestamp::MAX.micros()),
         prop::option::of(0_i32..=2_932_896),
         prop::collection::btree_map(IDS, step, 0..5),
         prop::collection::vec(unpaid, 0..4),
     );
-    parts.prop_map(|(cycle, started, period, steps, unpaid)| QuestState {
+    parts.prop_map(|((cycle, progress_version), started, period, steps, unpaid)| QuestState {
         cycle,
+        progress_version,
         started,
         period: period.map(Day),
         steps,

@@ -7,6 +7,7 @@ use rust_decimal::Decimal;
 use super::{CampaignState, QuestState, StepState, Unpaid, UserState};
 use crate::id::{ActionCode, REF_BYTES_MAX};
 use crate::limit::Meter;
+use crate::rule::GoalKind;
 use crate::time::Day;
 
 /// A decimal of 28 digits with its sign and point, and the zero in front of it.
@@ -19,8 +20,8 @@ pub(crate) const INSTANT_BYTES: usize = 19;
 pub(crate) const BUCKET_BYTES_MAX: usize = DAY_BYTES_MAX + 7 + 4;
 /// `"uuid":{"g":{"e":…,"d":[…]},"t":[…],"b":{…},…},`
 pub(crate) const CAMPAIGN_BYTES: usize = 96;
-/// `"p":{"n":…,"a":…,"w":…,"s":{…},"u":[…]}`
-pub(crate) const QUEST_BYTES: usize = 72;
+/// `"p":{"n":…,"v":…,"a":…,"w":…,"s":{…},"u":[…]}`
+pub(crate) const QUEST_BYTES: usize = 87;
 
 impl UserState {
     /// The bytes of the stored form, or a few more.
@@ -86,14 +87,15 @@ pub(crate) fn budget_most(id: &str) -> usize {
     escaped(id) + 19 + DECIMAL_BYTES_MAX + DAY_BYTES_MAX + DECIMAL_BYTES_MAX + 6
 }
 
-/// `"id":{"v":"…"},`, and `,"d":true` when it is done.
+/// `"id":{"v":"…"},`, with `,"k":"s"` for a sum and `,"d":true` when it is done.
 pub(crate) fn step(id: &str, state: &StepState) -> usize {
-    escaped(id) + 12 + decimal(state.value) + if state.done { 9 } else { 0 }
+    let kind = if state.kind == GoalKind::Count { 0 } else { 8 };
+    escaped(id) + 12 + decimal(state.value) + kind + if state.done { 9 } else { 0 }
 }
 
 /// Most bytes of a step.
 pub(crate) fn step_most(id: &str) -> usize {
-    escaped(id) + 12 + DECIMAL_BYTES_MAX + 9
+    escaped(id) + 12 + DECIMAL_BYTES_MAX + 8 + 9
 }
 
 /// `[day,n],` for each day.

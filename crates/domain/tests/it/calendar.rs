@@ -7,6 +7,40 @@ use testkit::reference::calendar::{date_of, day_of, first_day, local_day, same_p
 const PERIODS: [Period; 5] =
     [Period::Day, Period::Week, Period::Month, Period::Quarter, Period::Year];
 
+proptest! {
+    /// What is accepted can be printed, and what is printed is the same instant again: at both ends
+    /// and in between.
+    #[test]
+    fn every_accepted_instant_reads_back(
+        near in 0..1_000_000_000_000_i64,
+        any in 0..=Timestamp::MAX.micros(),
+    ) {
+        for us in [0, near, any, Timestamp::MAX.micros() - near, Timestamp::MAX.micros()] {
+            let at = Timestamp::from_micros(us).expect("it is accepted");
+            let text = at.to_string();
+            prop_assert_eq!(text.parse::<Timestamp>(), Ok(at), "{}", text);
+            // Its day has a date in every zone, the furthest east and west among them.
+            for zone in ["Pacific/Kiritimati", "Pacific/Niue"] {
+                let zone = Zone::named(zone).expect("a zone");
+                let day = zone.day(at);
+                prop_assert_eq!(Day::of_date(day.date()), day, "{}", text);
+            }
+        }
+    }
+}
+
+#[test]
+fn instants_beyond_both_ends_are_refused() {
+    let last = Timestamp::MAX.micros();
+    assert_eq!(Timestamp::MAX.to_string(), "9999-12-30T00:00:00Z");
+    for us in [i64::MIN, -1, last + 1, i64::MAX] {
+        assert!(Timestamp::from_micros(us).is_err(), "{us}");
+    }
+    for text in ["1969-12-31T23:59:59.999999Z", "9999-12-30T00:00:00.000001Z"] {
+        assert!(text.parse::<Timestamp>().is_err(), "{text}");
+    }
+}
+
 /// Every day of 1970 to 2110: 2000 is a leap year, 2100 is none.
 #[test]
 fn every_day_has_its_date_and_its_periods() {

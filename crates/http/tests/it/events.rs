@@ -280,7 +280,84 @@ async fn attributes_and_quest_progress_of_a_user() {
     let problem = admin.put(&path, less.clone()).await.refused(422, "INVALID_DOCUMENT");
     assert_eq!(faults(&problem), [("/progress".to_owned(), "REQUIRED".to_owned())]);
     less["progress"] = json!("KEEP");
-    admin.put(&path, less).await.expect(200);
+    let kept = admin.put(&path, less).await.expect(200);
+    assert_eq!(kept["progressVersion"], 0);
+}
+
+#[tokio::test]
+async fn a_running_quest_is_begun_anew_on_request() {
+    let server = Server::start().await;
+    let tenant = server.tenant("Shop").await;
+    let admin = server.admin().acting_for(tenant);
+    let quest = |count: u32| {
+        json!({ "name": "Visits", "type": "QUEST", "rule": {
+            "steps": [{ "id": "visit", "on": ["visit"], "goal": { "count": count } }],
+            "rewards": [{ "type": "POINTS", "amount": 5 }] } })
+    };
+    let made = admin.post("/api/v1/campaigns", quest(2)).await.expect(201);
+    let path = format!("/api/v1/campaigns/{}", made["campaignId"].as_str().expect("an id"));
+    admin.post(&format!("{path}:activate"), json!({})).await.expect(200);
+    let waiting = admin.clone().header("prefer", "wait=30");
+    let visit = async |id: &str| {
+        let event = json!({ "eventId": id, "userId": "ada", "action": "visit" });
+        let sent = waiting.post("/api/v1/events", event).await.expect(200);
+        sent["decision"]["decisions"][0]["reason"].clone()
+    };
+    let reached = async || {
+        let progress = admin.get("/api/v1/users/ada/progress").await.expect(200);
+        let quest = &progress["quests"][0];
+        (quest["steps"][0]["value"].clone(), quest["startedAt"].is_null())
+    };
+    assert_eq!(visit("v1").await, "PROGRESS");
+    assert_eq!(reached().await, (json!("1"), false));
+    // The content is the same: what is asked for is the reset.
+    let mut reset = quest(2);
+    reset["progress"] = json!("RESET");
+    let changed = admin.put(&path, reset).await.expect(200);
+    assert_eq!((&changed["version"], &changed["progressVersion"]), (&json!(2), &json!(2)));
+    assert_eq!(reached().await, (json!("0"), true));
+    assert_eq!(visit("v2").await, "PROGRESS");
+    assert_eq!(visit("v3").await, "GRANTED");
+
+    let simple = json!({ "name": "Simple", "progress": "RESET", "rule": {
+        "on": ["visit"], "rewards": [{ "type": "POINTS", "amount": 1 }] } });
+    let mut new = simple.clone();
+    new["type"] = json!("SIMPLE");
+    new.as_object_mut().expect("an object").remove("progress");
+    let made = admin.post("/api/v1/campaigns", new).await.expect(201);
+    let path = format!("/api/v1/campaigns/{}", made["campaignId"].as_str().expect("an id"));
+    let problem = admin.put(&path, simple).await.refused(422, "INVALID_DOCUMENT");
+    assert_eq!(faults(&problem), [("/progress".to_owned(), "NOT_ALLOWED".to_owned())]);
+}
+
+#[tokio::test]
+async fn a_budget_keeps_its_way_of_counting_under_its_id() {
+    let server = Server::start().await;
+    let tenant = server.tenant("Shop").await;
+    let admin = server.admin().acting_for(tenant);
+    let with = |budgets: Value| {
+        json!({ "name": "Visits", "type": "SIMPLE", "rule": {
+            "on": ["visit"], "rewards": [{ "type": "POINTS", "amount": 5 }], "budgets": budgets } })
+    };
+    let budget = |id: &str, per: &str, max: u32| json!([{ "id": id, "measure": "COUNT", "per": per, "max": max }]);
+    let made = admin.post("/api/v1/campaigns", with(budget("b", "DAY", 5))).await.expect(201);
+    let path = format!("/api/v1/campaigns/{}", made["campaignId"].as_str().expect("an id"));
+    // A draft has counted nothing yet.
+    admin.put(&path, with(budget("b", "WEEK", 5))).await.expect(200);
+    admin.post(&format!("{path}:activate"), json!({})).await.expect(200);
+    let refused = async || {
+        let answer = admin.put(&path, with(budget("b", "MONTH", 5))).await;
+        let problem = answer.refused(422, "INVALID_DOCUMENT");
+        let at = ("/rule/budgets/0/per".to_owned(), "NOT_ALLOWED".to_owned());
+        assert_eq!(faults(&problem), [at]);
+        assert!(problem.to_string().contains("another id"), "{problem}");
+    };
+    refused().await;
+    admin.put(&path, with(budget("b", "WEEK", 9))).await.expect(200);
+    admin.put(&path, with(budget("c", "MONTH", 5))).await.expect(200);
+    // It was removed; what it counted is still there.
+    refused().await;
+    admin.put(&path, with(budget("b", "WEEK", 7))).await.expect(200);
 }
 
 #[tokio::test]

@@ -64,8 +64,8 @@ fn budgets(incentive: &Incentive) -> Result<Option<String>> {
     json(&incentive.budgets).map(Some)
 }
 
-/// A quest's step can be completed again when its window begins anew, and a cycle that was refused
-/// can be paid later: time and payment are part of the id.
+/// An event completes a step, and completes or pays a cycle, at most once; see
+/// [`Completion::event_id`].
 fn completion_id(tenant: TenantId, c: &Completion) -> Uuid {
     let at = c.completed_at.micros();
     let mut bytes = hash_parts(&[
@@ -75,8 +75,7 @@ fn completion_id(tenant: TenantId, c: &Completion) -> Uuid {
         blob(&c.campaign.0),
         c.step.as_deref().unwrap_or_default().as_bytes(),
         &c.cycle.to_be_bytes(),
-        &at.to_be_bytes(),
-        c.unpaid_reason.unwrap_or_default().as_bytes(),
+        c.event_id.as_str().as_bytes(),
     ]);
     // Time in front, so that new rows go to the end of the index.
     let ms = u64::try_from(at / 1000).unwrap_or(0);

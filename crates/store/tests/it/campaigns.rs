@@ -1,12 +1,16 @@
 use domain::id::ActionCode;
 use domain::rule::CampaignType;
 use store::control::campaigns::{
-    self, ANY_ACTION, CampaignContent, CampaignFilter, CampaignStatus,
+    self, ANY_ACTION, CampaignContent, CampaignFilter, CampaignStatus, CampaignUpdate, Progress,
 };
 use store::control::{Sql, audit, cohorts};
 use store::{Result, StoreError};
 
 use crate::{A, B, TestDb, after, at, campaign_id, change, cohort_id, content, new_campaign, page};
+
+fn update(content: CampaignContent, expected_version: Option<u32>) -> CampaignUpdate {
+    CampaignUpdate { content, progress: Progress::Keep, expected_version }
+}
 
 fn numbers(t: &TestDb, filter: CampaignFilter) -> Vec<u32> {
     let rows = t.read(move |sql| campaigns::list(sql, A, &filter, page(100)));
@@ -48,7 +52,7 @@ fn a_tenant_never_sees_or_changes_anothers() {
     assert_eq!(t.read(move |sql| campaigns::tenant_of(sql, id)), Some(A));
     type Try = fn(&mut dyn Sql) -> Result<campaigns::CampaignRow>;
     let tries: [Try; 4] = [
-        |sql| campaigns::update(sql, B, campaign_id(1), &content("Two"), None, &change(2)),
+        |sql| campaigns::update(sql, B, campaign_id(1), &update(content("Two"), None), &change(2)),
         |sql| campaigns::activate(sql, B, campaign_id(1), None, &change(2)),
         |sql| campaigns::pause(sql, B, campaign_id(1), None, &change(2)),
         |sql| campaigns::end(sql, B, campaign_id(1), None, &change(2)),
@@ -73,13 +77,15 @@ fn an_update_is_a_new_version_with_its_revision() {
     let id = campaign_id(1);
     let again = new.clone();
     let (by, row) =
-        t.raised(A, move |sql| campaigns::update(sql, A, id, &new, Some(1), &change(2)));
+        t.raised(A, move |sql| campaigns::update(sql, A, id, &update(new, Some(1)), &change(2)));
     assert_eq!((by, row.version, row.name.as_str(), row.priority), (1, 2, "Two", 5));
     assert_eq!((row.created_at, row.updated_at), (at(1), at(2)));
-    let (by, row) = t.raised(A, move |sql| campaigns::update(sql, A, id, &again, None, &change(3)));
+    let (by, row) =
+        t.raised(A, move |sql| campaigns::update(sql, A, id, &update(again, None), &change(3)));
     assert_eq!((by, row.version), (0, 2), "the same again changes nothing");
-    let stale =
-        t.write(move |sql| campaigns::update(sql, A, id, &content("x"), Some(1), &change(3)));
+    let stale = t.write(move |sql| {
+        campaigns::update(sql, A, id, &update(content("x"), Some(1)), &change(3))
+    });
     assert!(matches!(stale, Err(StoreError::Stale { actual: 2, .. })), "{stale:?}");
 
     let revisions = t.read(move |sql| campaigns::revisions(sql, A, id, page(10))).items;
@@ -142,13 +148,35 @@ fn statuses_follow_the_life_of_a_campaign() {
 }
 
 #[test]
+fn a_reset_is_a_version_of_its_own_even_without_another_content() {
+    let t = TestDb::with_tenants();
+    t.write(|sql| campaigns::create(sql, A, &new_campaign(1, "One"), &change(1))).expect("creates");
+    t.write(|sql| campaigns::activate(sql, A, campaign_id(1), None, &change(1))).expect("starts");
+    let edit = |name: &str, progress| CampaignUpdate { progress, ..update(content(name), None) };
+    let edits = [
+        edit("One", Progress::Keep),
+        edit("One", Progress::Reset),
+        edit("Two", Progress::Keep),
+        edit("Two", Progress::Reset),
+    ];
+    let versions = edits.map(|edit| {
+        let (by, row) =
+            t.raised(A, move |sql| campaigns::update(sql, A, campaign_id(1), &edit, &change(2)));
+        let live = t.read(|sql| campaigns::live(sql, A));
+        assert_eq!(live[0].progress_version, row.progress_version);
+        (by, row.version, row.progress_version)
+    });
+    assert_eq!(versions, [(0, 1, 0), (1, 2, 2), (1, 3, 2), (1, 4, 4)]);
+}
+
+#[test]
 fn an_ended_campaign_cannot_be_changed() {
     let t = TestDb::with_tenants();
     let error = t
         .write(|sql| {
             campaigns::create(sql, A, &new_campaign(1, "One"), &change(1))?;
             campaigns::end(sql, A, campaign_id(1), Some(1), &change(2))?;
-            campaigns::update(sql, A, campaign_id(1), &content("Two"), None, &change(3))
+            campaigns::update(sql, A, campaign_id(1), &update(content("Two"), None), &change(3))
         })
         .expect_err("refused");
     assert!(matches!(error, StoreError::WrongState { .. }), "{error:?}");

@@ -467,12 +467,13 @@ pub async fn dead_letters_and_completions_are_kept(s: &mut dyn Subject) {
         raw: b"\xff".to_vec(),
         received_at: at,
     };
-    let done = |step: Option<&str>, unpaid_reason| {
+    let done = |step: Option<&str>, event: &str, unpaid_reason| {
         let completion = Completion {
             user: desk.user("ada"),
             campaign: CampaignId(Uuid::from_u128(5)),
             step: step.map(str::to_owned),
             cycle: 1,
+            event_id: event.parse().expect("an event id"),
             action: "purchase".parse().expect("an action"),
             incentive: None,
             unpaid_reason,
@@ -483,16 +484,18 @@ pub async fn dead_letters_and_completions_are_kept(s: &mut dyn Subject) {
     let batch = BatchCommit {
         dead_letters: vec![letter.clone(), letter],
         completions: vec![
-            done(Some("buy"), None),
-            done(None, Some("LIMIT_USER_DAY")),
+            done(Some("buy"), "e1", None),
+            // Again in the same cycle and at the same moment: its window began anew.
+            done(Some("buy"), "e2", None),
+            done(None, "e2", Some("LIMIT_USER_DAY")),
             // Paid at the same moment, once there was room.
-            done(None, None),
+            done(None, "e3", None),
         ],
         ..desk.batch()
     };
     assert_eq!(desk.commit(batch).await, Committed::Done);
     assert_eq!(s.rows(Table::DeadLetters).await.expect("rows").len(), 1);
-    assert_eq!(s.rows(Table::Completions).await.expect("rows").len(), 3);
+    assert_eq!(s.rows(Table::Completions).await.expect("rows").len(), 4);
 }
 
 /// A tenant that invents actions does not fill the table.

@@ -271,7 +271,7 @@ impl Reference {
         let owed = past.owed.iter().filter(|o| o.campaign == campaign);
         Some(QuestProgress {
             cycle: cycle.number,
-            steps: cycle.steps,
+            steps: cycle.steps.into_iter().map(|(id, s)| (id, (s.value, s.done))).collect(),
             waiting: owed.map(|o| o.cycle).collect(),
         })
     }

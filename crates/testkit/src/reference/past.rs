@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use domain::id::{ActionCode, CampaignId, EventId, UserId};
 use domain::incentive::{Completion, Incentive};
+use domain::rule::GoalKind;
 use domain::time::{Day, Timestamp};
 use rust_decimal::Decimal;
 
@@ -42,8 +43,10 @@ pub(super) struct Turn {
     pub day: Day,
     /// The window before it was over.
     pub opens_window: bool,
-    /// By step: what it added, and whether that completed the step.
-    pub moves: Vec<(String, Decimal, bool)>,
+    /// The campaign's; a change of it makes the cycle begin anew.
+    pub progress_version: u32,
+    /// By step: how it is counted, what was added, and whether that completed the step.
+    pub moves: Vec<(String, GoalKind, Decimal, bool)>,
     /// It completed the quest.
     pub completes: bool,
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use domain::decide::Reason;
 use domain::id::{CampaignId, EventId, IncentiveId};
 use domain::incentive::Completion;
-use domain::rule::{Goal, OnLimit, Order, QuestRule, QuestWindow, Rule, Step};
+use domain::rule::{Goal, GoalKind, OnLimit, Order, QuestRule, QuestWindow, Rule, Step};
 use domain::time::Timestamp;
 use rust_decimal::Decimal;
 
@@ -26,25 +26,45 @@ pub(super) struct Cycle {
     /// The first and the last event that counted in its window.
     first: Option<Timestamp>,
     last_day: Option<domain::time::Day>,
-    pub steps: BTreeMap<String, (Decimal, bool)>,
+    /// The campaign's, when the last event counted.
+    progress_version: u32,
+    pub steps: BTreeMap<String, Reached>,
+}
+
+/// How far a step is, and how it was counted.
+#[derive(Clone, Copy)]
+pub(super) struct Reached {
+    kind: GoalKind,
+    pub value: Decimal,
+    pub done: bool,
+}
+
+impl Cycle {
+    /// A step counted in another way begins at nothing.
+    fn reached(&self, step: &str, kind: GoalKind) -> Reached {
+        let own = self.steps.get(step).filter(|reached| reached.kind == kind);
+        own.copied().unwrap_or(Reached { kind, value: Decimal::ZERO, done: false })
+    }
 }
 
 /// The cycle that a user is in, from all that has counted so far.
 pub(super) fn cycle(past: &UserPast, campaign: CampaignId) -> Cycle {
     let mut cycle = Cycle { number: 1, ..Cycle::default() };
     for turn in past.turns.iter().filter(|t| t.campaign == campaign) {
-        if turn.opens_window {
+        if turn.opens_window || turn.progress_version != cycle.progress_version {
             cycle = Cycle { number: cycle.number, ..Cycle::default() };
         }
         cycle.first = cycle.first.or(Some(turn.ts));
         cycle.last_day = Some(turn.day);
-        for (step, added, done) in &turn.moves {
-            let (value, was_done) = cycle.steps.entry(step.clone()).or_default();
-            *value += *added;
-            *was_done |= *done;
+        cycle.progress_version = turn.progress_version;
+        for (step, kind, added, done) in &turn.moves {
+            let reached = cycle.reached(step, *kind);
+            let after = Reached { kind: *kind, value: reached.value + *added, done: *done };
+            cycle.steps.insert(step.clone(), after);
         }
         if turn.completes {
-            cycle = Cycle { number: cycle.number + 1, ..Cycle::default() };
+            let (number, progress_version) = (cycle.number + 1, turn.progress_version);
+            cycle = Cycle { number, progress_version, ..Cycle::default() };
         }
     }
     cycle
@@ -58,6 +78,12 @@ struct Move<'r> {
     done: bool,
 }
 
+impl Move<'_> {
+    fn told(&self) -> (String, GoalKind, Decimal, bool) {
+        (self.step.id.as_str().to_owned(), self.step.goal.kind(), self.added, self.done)
+    }
+}
+
 impl Reference {
     pub(super) fn consider_quest(
         &mut self,
@@ -68,13 +94,18 @@ impl Reference {
     ) -> Result<Verdict, Refusal> {
         self.check_repeat(campaign, rule.repeat.as_ref(), happening)?;
         let past = self.past.users.entry(happening.user).or_default();
-        let before = cycle(past, campaign.source.id);
+        let mut before = cycle(past, campaign.source.id);
+        if before.progress_version != campaign.source.progress_version {
+            before = Cycle { number: before.number, ..Cycle::default() };
+        }
         let opens_window = is_over(rule, &before, happening)?;
-        let steps = if opens_window { BTreeMap::new() } else { before.steps };
-        let moves = moves(rule, &steps, happening, sight)?;
+        if opens_window {
+            before.steps.clear();
+        }
+        let moves = moves(rule, &before, happening, sight)?;
         let is_done = |step: &&Step| match moves.iter().find(|m| m.step.id == step.id) {
             Some(moved) => moved.done,
-            None => steps.get(step.id.as_str()).is_some_and(|(_, done)| *done),
+            None => before.reached(&step.id, step.goal.kind()).done,
         };
         let needed = rule.at_least.map_or(rule.steps.len(), |n| n.as_u32() as usize);
         let completes = rule.steps.iter().filter(is_done).count() >= needed;
@@ -87,7 +118,8 @@ impl Reference {
             ts: event.event_ts,
             day: happening.event_day,
             opens_window,
-            moves: moves.iter().map(|m| (m.step.id.as_str().to_owned(), m.added, m.done)).collect(),
+            progress_version: campaign.source.progress_version,
+            moves: moves.iter().map(Move::told).collect(),
             completes,
         });
         for moved in moves.iter().filter(|m| m.done) {
@@ -181,6 +213,7 @@ impl Reference {
             campaign: campaign.source.id,
             step,
             cycle,
+            event_id: happening.record.event.event_id.clone(),
             action: happening.record.event.action.clone(),
             incentive,
             unpaid_reason: unpaid.map(Reason::as_str),
@@ -222,12 +255,12 @@ fn is_over(rule: &QuestRule, cycle: &Cycle, happening: &Happening<'_>) -> Result
 /// The open steps that the event moves on. Refuses when there is none.
 fn moves<'r>(
     rule: &'r QuestRule,
-    steps: &BTreeMap<String, (Decimal, bool)>,
+    cycle: &Cycle,
     happening: &Happening<'_>,
     sight: &Sight<'_>,
 ) -> Result<Vec<Move<'r>>, Refusal> {
-    let so_far = |step: &Step| steps.get(step.id.as_str()).copied().unwrap_or_default();
-    let open = rule.steps.iter().filter(|step| !so_far(step).1);
+    let so_far = |step: &Step| cycle.reached(&step.id, step.goal.kind());
+    let open = rule.steps.iter().filter(|step| !so_far(step).done);
     let reachable = if rule.order == Order::Sequence { 1 } else { usize::MAX };
     let mut moves = Vec::new();
     let mut refusal = Refusal::from(Reason::StepNotOpen);
@@ -235,7 +268,7 @@ fn moves<'r>(
         if !step.on.iter().any(|p| matches(p, &happening.record.event.action)) {
             continue;
         }
-        match count(step, so_far(step).0, sight) {
+        match count(step, so_far(step).value, sight) {
             Ok(moved) => moves.push(moved),
             Err(why) => refusal = why,
         }

@@ -151,6 +151,7 @@ fn campaign(dice: &mut Random, number: u32, span: &events::Span) -> CampaignSour
         number,
         kind,
         version: 1,
+        progress_version: 0,
         priority: i32::try_from(dice.below(3)).unwrap_or(0),
         created_at: Timestamp::from_stored(dice.between(0, 1)),
         start_at: dice.one_in(10).then(|| span.moment(dice)),
@@ -164,7 +165,7 @@ fn campaign(dice: &mut Random, number: u32, span: &events::Span) -> CampaignSour
 fn change(dice: &mut Random, users: u64, setting: &mut Setting) {
     let config = &mut setting.config;
     config.config_version += 1;
-    match dice.below(5) {
+    match dice.below(7) {
         0 => config.tenant_limit = limit(dice, 40),
         1 => config.user_limit = limit(dice, 12),
         2 if config.campaigns.len() > 1 => {
@@ -180,6 +181,13 @@ fn change(dice: &mut Random, users: u64, setting: &mut Setting) {
                 campaign.version += 1;
             }
         }
+        4 => {
+            for quest in quests(config) {
+                quest.version += 1;
+                quest.progress_version = quest.version;
+            }
+        }
+        5 => quests(config).for_each(|quest| rules::change_goals(dice, quest)),
         _ => {
             setting.members = members(dice, users);
             for cohort in &mut config.cohorts {
@@ -187,6 +195,10 @@ fn change(dice: &mut Random, users: u64, setting: &mut Setting) {
             }
         }
     }
+}
+
+fn quests(config: &mut TenantConfig) -> impl Iterator<Item = &mut CampaignSource> {
+    config.campaigns.iter_mut().filter(|campaign| campaign.kind == CampaignType::Quest)
 }
 
 /// A zone of the bundled data.

@@ -1,5 +1,6 @@
 //! Random rules, every construct of them.
 
+use domain::config::CampaignSource;
 use domain::id::CohortId;
 use domain::time::Timestamp;
 use serde_json::{Map, Value, json};
@@ -69,15 +70,30 @@ fn step(dice: &mut Random, number: u64) -> Value {
     if dice.one_in(3) {
         step["when"] = condition(dice, 1).into();
     }
-    match dice.below(3) {
-        0 => {}
-        1 => step["goal"] = json!({ "count": 1 + dice.below(4) }),
-        _ => {
-            step["goal"] =
-                json!({ "sum": { "of": number_text(dice), "target": 1 + dice.below(150) } })
-        }
+    if !dice.one_in(3) {
+        goal(dice, &mut step);
     }
     step
+}
+
+fn goal(dice: &mut Random, step: &mut Value) {
+    step["goal"] = match dice.below(2) {
+        0 => json!({ "count": 1 + dice.below(4) }),
+        _ => json!({ "sum": { "of": number_text(dice), "target": 1 + dice.below(150) } }),
+    };
+}
+
+/// Gives some steps of a quest another goal, as an edit of a running quest may.
+#[expect(clippy::expect_used, reason = "the rule was written here")]
+pub(super) fn change_goals(dice: &mut Random, quest: &mut CampaignSource) {
+    let mut rule: Value = serde_json::from_str(&quest.rule_json).expect("a rule");
+    for step in rule["steps"].as_array_mut().into_iter().flatten() {
+        if dice.one_in(2) {
+            goal(dice, step);
+        }
+    }
+    quest.rule_json = rule.to_string();
+    quest.version += 1;
 }
 
 fn window(dice: &mut Random, span: &Span) -> Value {

@@ -7,6 +7,7 @@ mod platform;
 
 use std::path::PathBuf;
 
+use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use crate::client::Client;
@@ -26,7 +27,8 @@ Campaign. They are found again by their names. All are checked before the first 
 Examples:
   incent apply -f campaigns/
   incent apply -f shop.yaml -f campaigns/spring.yaml --dry-run
-  incent apply -f campaigns/ --tenant 0199… -o jsonl")]
+  incent apply -f campaigns/ --tenant 0199… -o jsonl
+  incent apply -f quest.yaml --progress reset")]
 pub struct Args {
     /// File, or directory with .yaml, .yml and .json files
     #[arg(short, long = "file", required = true, value_name = "PATH")]
@@ -34,9 +36,32 @@ pub struct Args {
     /// Show what would change and change nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// What becomes of users' progress in the running quests that change. Needed when one loses a
+    /// step or changes the kind of a goal
+    #[arg(long, value_enum, ignore_case = true, value_name = "KEEP|RESET")]
+    pub progress: Option<Progress>,
     /// Where the platform is.
     #[command(flatten)]
     pub connection: connection::Flags,
+}
+
+/// What becomes of users' progress in a quest that changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Progress {
+    /// It stays with the steps of the same id and kind of goal
+    Keep,
+    /// All users begin their current cycle anew
+    Reset,
+}
+
+impl Progress {
+    /// The platform's word for it.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Keep => "KEEP",
+            Self::Reset => "RESET",
+        }
+    }
 }
 
 /// What was done (or would be) to one thing.
@@ -77,7 +102,7 @@ impl Verb {
 pub fn run(args: Args, out: &Output) -> Outcome {
     let documents = document::read_all(&args.file)?;
     let client = Client::new(Connection::resolve(args.connection)?);
-    let mut platform = Platform::new(client, args.dry_run);
+    let mut platform = Platform::new(client, args.dry_run).progress(args.progress);
     let changes = apply(&mut platform, &documents, |change| show(change, out))?;
     let count = |verb| changes.iter().filter(|c| c.verb == verb).count();
     let would = if args.dry_run { " (dry run: nothing was changed)" } else { "" };

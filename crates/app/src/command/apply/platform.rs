@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use domain::compile::check_rule;
 use domain::id::CohortId;
+use domain::rule::CampaignType;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -13,7 +14,7 @@ use super::document::{
     CampaignDocument, CohortDocument, CohortType, Document, Key, LimitsDocument, Name, Status,
     TenantDocument, name_cohorts,
 };
-use super::{Change, Verb};
+use super::{Change, Progress, Verb};
 use crate::client::{As, Client, encoded};
 use crate::failure::{Code, Failure, Outcome};
 
@@ -29,6 +30,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 pub struct Platform {
     client: Client,
     dry_run: bool,
+    /// Sent along with each change of a quest.
+    progress: Option<Progress>,
     /// The tenant of the last Tenant document.
     current: Option<String>,
     /// Ids of tenants by name, read when first asked for.
@@ -45,11 +48,18 @@ impl Platform {
         Self {
             client,
             dry_run,
+            progress: None,
             current: None,
             tenants: None,
             cohorts: HashMap::new(),
             campaigns: HashMap::new(),
         }
+    }
+
+    /// The same, telling what becomes of users' progress in quests that change.
+    #[must_use]
+    pub fn progress(self, progress: Option<Progress>) -> Self {
+        Self { progress, ..self }
     }
 
     /// The tenant of the last Tenant document applied.
@@ -197,7 +207,14 @@ impl Platform {
                 let change = updated("Campaign", name, differences(&is, &wanted));
                 if change.verb == Verb::Update {
                     let path = format!("/api/v1/campaigns/{}", encoded(&id_of(&old, "campaignId")));
-                    self.write_for(&tenant, "PUT", &path, &wanted)?;
+                    let mut body = wanted;
+                    if let (Some(progress), CampaignType::Quest) =
+                        (self.progress, document.campaign_type)
+                    {
+                        body["progress"] = json!(progress.as_str());
+                    }
+                    let answer = self.write_for(&tenant, "PUT", &path, &body);
+                    answer.map_err(asks_for_progress)?;
                 }
                 (change, old)
             }
@@ -438,6 +455,14 @@ fn created(kind: &'static str, name: &str) -> Change {
 fn updated(kind: &'static str, name: &str, differences: Vec<Difference>) -> Change {
     let verb = if differences.is_empty() { Verb::Keep } else { Verb::Update };
     Change { kind, name: name.to_owned(), verb, differences }
+}
+
+/// The platform asks for a field of the request that no document has.
+fn asks_for_progress(failure: Failure) -> Failure {
+    if !failure.places.iter().any(|place| place.starts_with("/progress")) {
+        return failure;
+    }
+    failure.mend("say --progress keep or --progress reset, together with the file of this quest")
 }
 
 fn in_document(mut failure: Failure, document: &Document) -> Failure {

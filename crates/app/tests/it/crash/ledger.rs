@@ -130,7 +130,7 @@ impl Ledger {
     fn campaigns(&self) -> Vec<(String, CampaignSource)> {
         let sql =
             "select campaign_id, number, type, version, priority, created_at, start_at, end_at,
-                          cohort_id, rule_json, status from campaigns";
+                          cohort_id, rule_json, status, progress_version from campaigns";
         self.rows(sql, |row| {
             let kind: String = row.get(2)?;
             let time = |at: Option<i64>| at.map(Timestamp::from_stored);
@@ -139,6 +139,7 @@ impl Ledger {
                 number: row.get(1)?,
                 kind: kind.parse().expect("a type"),
                 version: row.get(3)?,
+                progress_version: row.get(11)?,
                 priority: row.get(4)?,
                 created_at: Timestamp::from_stored(row.get(5)?),
                 start_at: time(row.get(6)?),

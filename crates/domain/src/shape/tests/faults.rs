@@ -44,7 +44,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
         r#""tomorrow""#,
         r#"SYNTAX "tomorrow" is not a time (write it as 2026-11-22T10:00:00Z)"#,
     ),
-    ("endAt", r#""1969-12-31T23:59:59Z""#, "OUT_OF_RANGE lies outside 1970-01-01 to 9999-12-31"),
+    ("endAt", r#""1969-12-31T23:59:59Z""#, "OUT_OF_RANGE lies outside 1970-01-01 to 9999-12-30"),
     ("endAt", r#""1997-01-01T00:00:00Z""#, "CONFLICT must be later than startAt"),
     ("endAt", "1763805600", "WRONG_TYPE must be text, not a number"),
     ("timeZone", r#""America/New_York""#, ""),

@@ -87,6 +87,7 @@ fn config(campaigns: &[CampaignDoc], setting: &Setting) -> TenantConfig {
         number,
         kind: doc.kind,
         version: 1,
+        progress_version: 0,
         priority: doc.priority,
         created_at: Timestamp::from_stored(i64::from(number)),
         start_at: doc.start_at,

@@ -7,6 +7,7 @@ pub mod list;
 pub mod pause;
 pub mod read;
 pub mod revisions;
+mod running;
 pub mod search;
 pub mod simulate;
 pub mod update;
@@ -98,6 +99,8 @@ domain::view! {
         "rule" rule: RuleDocument,
         /// Rises with each change of its content, from 1.
         "version" version: u32,
+        /// The version that last made users begin their quest anew; 0 = none ever did.
+        "progressVersion" progress_version: u32,
         /// When it was made.
         "createdAt" created_at: Timestamp,
         /// When its content or status was last changed.
@@ -120,6 +123,7 @@ impl From<CampaignRow> for Campaign {
             priority: row.priority,
             rule: RuleDocument::stored(&row.rule_json),
             version: row.version,
+            progress_version: row.progress_version,
             created_at: row.created_at,
             updated_at: row.updated_at,
         }

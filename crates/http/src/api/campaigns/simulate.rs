@@ -117,6 +117,7 @@ async fn source(
         number: row.number,
         kind: row.kind,
         version: row.version,
+        progress_version: row.progress_version,
         priority: row.priority,
         created_at: row.created_at,
         start_at: row.start_at,

@@ -1,25 +1,15 @@
 //! `PUT /api/v1/campaigns/{campaignId}`: gives a campaign a new content.
 
 use domain::id::{CohortId, TenantId};
-use domain::rule::{CampaignType, Goal, QuestRule, Rule};
+use domain::rule::CampaignType;
 use domain::shape::FaultCode;
 use domain::time::Timestamp;
-use store::control::campaigns::{self, CampaignRow, CampaignStatus};
+use store::control::campaigns::{self, CampaignUpdate, Progress};
 
-use super::{Campaign, Name, OneCampaign, RuleDocument, Wanted};
+use super::{Campaign, Name, OneCampaign, RuleDocument, Wanted, running};
 use crate::call::{Call, Document, Okay, Path, Reply};
 use crate::problem::{Code, Problem};
 use crate::route::Doc;
-
-domain::choice! {
-    /// What becomes of the progress that users have in a quest.
-    pub enum Progress {
-        /// It stays with the steps of the same id; that of removed steps is forgotten.
-        Keep = "KEEP",
-        /// All of it is forgotten.
-        Reset = "RESET",
-    }
-}
 
 domain::shape! {
     /// What a campaign should be.
@@ -40,8 +30,8 @@ domain::shape! {
         "priority" priority: i32 = 0,
         /// The rule.
         "rule" rule: RuleDocument,
-        /// What becomes of the users' progress, when a quest in force loses a step or changes the
-        /// kind of a step's goal.
+        /// What becomes of the users' progress in a quest. Required when a quest in force loses a
+        /// step or changes the kind of a step's goal; otherwise it stays unless told.
         "progress" progress: Option<Progress>,
     }
 }
@@ -51,7 +41,8 @@ pub const DOC: Doc = Doc {
     id: "updateCampaign",
     summary: "Change a campaign",
     about: "Makes a new version, in force with the next batch of events; the same content again \
-            changes nothing. Steps of a quest keep their progress by their ids.",
+            changes nothing. Steps of a quest keep their progress by their ids, unless progress is \
+            RESET: then all users begin their current cycle anew.",
     problems: &[Code::StaleVersion, Code::InvalidState],
 };
 
@@ -79,48 +70,15 @@ pub async fn handle(
         rule: new.rule,
     };
     let (content, rule) = wanted.checked(&call, tenant, old.kind).await?;
-    keeps_progress(&old, &rule, new.progress)?;
+    let progress = running::progress(&old, &rule, new.progress)?;
+    running::keeps_budgets(&call, &old, &rule).await?;
+    // What was looked at must still be what is changed.
+    let expected_version = expected.or(Some(old.version));
+    let update = CampaignUpdate { content, progress, expected_version };
     call.write(move |sql, change| {
-        let row = campaigns::update(sql, tenant, id, &content, expected, change)?;
+        let row = campaigns::update(sql, tenant, id, &update, change)?;
         let version = row.version;
         Ok(Reply::new(row.into()).version(version))
     })
     .await
-}
-
-/// Refuses a change under which users would lose progress, unless the request says that it is meant.
-fn keeps_progress(
-    old: &CampaignRow,
-    new: &Rule,
-    progress: Option<Progress>,
-) -> Result<(), Problem> {
-    let running = matches!(old.status, CampaignStatus::Active | CampaignStatus::Paused);
-    let old = RuleDocument::stored(&old.rule_json).checked(old.kind);
-    let (true, Ok(Rule::Quest(old)), Rule::Quest(new)) = (running, old, new) else { return Ok(()) };
-    match (lost_step(&old, new), progress) {
-        (None, None | Some(Progress::Keep)) | (Some(_), Some(Progress::Keep)) => Ok(()),
-        (_, Some(Progress::Reset)) => Err(Problem::invalid_field(
-            "/progress",
-            FaultCode::NotAllowed,
-            "RESET is not possible in a quest in force; end it and make a new one",
-        )),
-        (Some(step), None) => Err(Problem::invalid_field(
-            "/progress",
-            FaultCode::Required,
-            format!(
-                "is required: step {step:?} is removed or has another kind of goal; with KEEP \
-                     users lose their progress in it only"
-            ),
-        )),
-    }
-}
-
-/// A step of the old quest that the new one lacks or counts in another way.
-fn lost_step(old: &QuestRule, new: &QuestRule) -> Option<String> {
-    let kind = |goal: &Goal| std::mem::discriminant(goal);
-    let kept = |id: &str, goal: &Goal| {
-        new.steps.iter().any(|step| step.id.as_str() == id && kind(&step.goal) == kind(goal))
-    };
-    let lost = old.steps.iter().find(|step| !kept(&step.id, &step.goal));
-    lost.map(|step| step.id.to_string())
 }

@@ -2,7 +2,7 @@
 
 use domain::id::{CampaignId, IncentiveId, TenantId, UserRef, user_id};
 use domain::rule::{CampaignType, Goal, Rule, Step};
-use domain::state::{QuestState, UserState};
+use domain::state::{QuestState, StepState, UserState};
 use domain::time::Timestamp;
 use rust_decimal::Decimal;
 use store::control::campaigns::{self, CampaignRow, CampaignStatus};
@@ -123,22 +123,27 @@ fn quests(
 fn progress(row: CampaignRow, state: &QuestState) -> QuestProgress {
     let document = serde_json::from_str(&row.rule_json).unwrap_or_default();
     let steps = match Rule::read(&document, CampaignType::Quest) {
-        Ok(Rule::Quest(quest)) => quest.steps.iter().map(|step| of_step(step, state)).collect(),
+        Ok(Rule::Quest(quest)) => {
+            let reached =
+                |step: &Step| state.reached(&step.id, step.goal.kind(), row.progress_version);
+            quest.steps.iter().map(|step| of_step(step, &reached(step))).collect()
+        }
         // A stored rule was checked when it was stored.
         _ => Vec::new(),
     };
+    // After a reset the next event of the user begins the cycle anew.
+    let is_current = state.progress_version == row.progress_version;
     QuestProgress {
         campaign_id: row.campaign_id,
         name: row.name,
         status: row.status,
         cycle: state.cycle,
-        started_at: state.started.map(Timestamp::from_stored),
+        started_at: state.started.filter(|_| is_current).map(Timestamp::from_stored),
         steps,
     }
 }
 
-fn of_step(step: &Step, state: &QuestState) -> StepProgress {
-    let reached = state.steps.get(step.id.as_str()).cloned().unwrap_or_default();
+fn of_step(step: &Step, reached: &StepState) -> StepProgress {
     StepProgress {
         step_id: step.id.to_string(),
         name: step.name.as_ref().map(|name| name.to_string()),

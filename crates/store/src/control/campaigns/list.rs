@@ -51,8 +51,8 @@ statements! {
              order by c.number limit $5"
         )
     );
-    LIVE = "select campaign_id, number, type, version, priority, created_at, start_at, end_at,
-                   cohort_id, rule_json
+    LIVE = "select campaign_id, number, type, version, progress_version, priority, created_at,
+                   start_at, end_at, cohort_id, rule_json
             from campaigns where tenant_id = $1 and status = 'ACTIVE' order by number";
     PAUSED = "select campaign_id from campaigns
               where tenant_id = $1 and status = 'PAUSED' order by number";
@@ -125,6 +125,7 @@ impl FromRow for CampaignSource {
             number: row.get("number")?,
             kind: row.get("type")?,
             version: row.get("version")?,
+            progress_version: row.get("progress_version")?,
             priority: row.get("priority")?,
             created_at: row.get("created_at")?,
             start_at: row.get("start_at")?,

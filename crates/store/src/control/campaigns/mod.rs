@@ -26,7 +26,7 @@ macro_rules! select {
         concat!(
             "select c.campaign_id, c.tenant_id, c.number, c.key, c.name, c.type, c.start_at,
                     c.end_at, c.status, c.rule_json, c.cohort_id, c.priority, c.version,
-                    c.created_at, c.updated_at ",
+                    c.progress_version, c.created_at, c.updated_at ",
             $rest
         )
     };
@@ -41,7 +41,8 @@ statements! {
               values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'DRAFT', $10, $11, $12, 1, $13, $13)";
     UPDATE = "update campaigns
               set name = $3, name_folded = $4, start_at = $5, end_at = $6, rule_json = $7,
-                  cohort_id = $8, priority = $9, version = version + 1, updated_at = $10
+                  cohort_id = $8, priority = $9, version = $10, progress_version = $11,
+                  updated_at = $12
               where tenant_id = $1 and campaign_id = $2";
     GET = select!("from campaigns c where c.tenant_id = $1 and c.campaign_id = $2");
     GET_BY_KEY = select!("from campaigns c where c.tenant_id = $1 and c.key = $2");
@@ -107,6 +108,8 @@ pub struct CampaignRow {
     pub priority: i32,
     /// Rises with each change of its content, from 1.
     pub version: u32,
+    /// The version that last made users begin anew; 0 = none ever did.
+    pub progress_version: u32,
     /// When it was made; competes first when earlier.
     pub created_at: Timestamp,
     /// When its content or status was last changed.
@@ -129,6 +132,7 @@ impl FromRow for CampaignRow {
             cohort_id: row.get("cohort_id")?,
             priority: row.get("priority")?,
             version: row.get("version")?,
+            progress_version: row.get("progress_version")?,
             created_at: row.get("created_at")?,
             updated_at: row.get("updated_at")?,
         })
@@ -152,6 +156,27 @@ pub struct CampaignContent {
     pub rule_json: String,
     /// The actions of all its steps; [`ANY_ACTION`] when it has a pattern.
     pub actions: Vec<String>,
+}
+
+domain::choice! {
+    /// What becomes of the progress that users have in a quest.
+    pub enum Progress {
+        /// It stays with the steps of the same id and kind of goal; that of others is lost.
+        Keep = "KEEP",
+        /// All users begin their current cycle anew. What they have completed stays completed.
+        Reset = "RESET",
+    }
+}
+
+/// A change of a campaign.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CampaignUpdate {
+    /// What it should be.
+    pub content: CampaignContent,
+    /// What becomes of the progress that users have.
+    pub progress: Progress,
+    /// The version it must be at, if that matters.
+    pub expected_version: Option<u32>,
 }
 
 /// A campaign to be made.
@@ -209,30 +234,35 @@ pub fn create(
     Ok(row)
 }
 
-/// Gives a campaign a new content and hence a new version; the same content again changes nothing.
-/// On a campaign in force it takes effect with the next batch. Errors: [`StoreError::NotFound`],
-/// [`StoreError::Stale`] when it is not at the expected version, [`StoreError::WrongState`] when it
+/// Gives a campaign a new content and hence a new version; the same content again changes nothing,
+/// unless it resets progress. On a campaign in force it takes effect with the next batch. Errors:
+/// [`StoreError::NotFound`], [`StoreError::Stale`] when it is not at the expected version, [`StoreError::WrongState`] when it
 /// is ENDED, [`StoreError::Invalid`] when the cohort is not the tenant's.
 pub fn update(
     sql: &mut dyn Sql,
     tenant: TenantId,
     id: CampaignId,
-    content: &CampaignContent,
-    expected_version: Option<u32>,
+    update: &CampaignUpdate,
     change: &Change,
 ) -> Result<CampaignRow> {
+    let CampaignUpdate { content, progress, expected_version } = update;
     lock(sql, tenant)?;
     let old = must_get(sql, tenant, id)?;
-    super::expect_version(|| format!("campaign {id}"), expected_version, old.version)?;
+    super::expect_version(|| format!("campaign {id}"), *expected_version, old.version)?;
     if old.status == CampaignStatus::Ended {
         return Err(StoreError::wrong_state(format!(
             "campaign {id} is ENDED and cannot be changed; make a new one"
         )));
     }
-    if is_same(&old, content) {
+    if is_same(&old, content) && *progress == Progress::Keep {
         return Ok(old);
     }
     check_cohort(sql, tenant, content.cohort_id)?;
+    let version = old.version + 1;
+    let progress_version = match progress {
+        Progress::Keep => old.progress_version,
+        Progress::Reset => version,
+    };
     let name_folded = fold(&content.name);
     let params = params![
         tenant,
@@ -244,6 +274,8 @@ pub fn update(
         Value::Json(&content.rule_json),
         content.cohort_id,
         content.priority,
+        version,
+        progress_version,
         change.at,
     ];
     sql.execute(&UPDATE, params)?;

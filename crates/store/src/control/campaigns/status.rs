@@ -29,8 +29,13 @@ pub fn activate(
     expected_version: Option<u32>,
     change: &Change,
 ) -> Result<CampaignRow> {
-    let to = Step { to: CampaignStatus::Active, action: "campaign.activate" };
-    set_status(sql, tenant, id, expected_version, (to, change))
+    set_status(
+        sql,
+        tenant,
+        id,
+        expected_version,
+        (CampaignStatus::Active, "campaign.activate", change),
+    )
 }
 
 /// Holds a campaign: nothing is granted by it after this transaction. Errors: as [`activate`], and
@@ -42,8 +47,13 @@ pub fn pause(
     expected_version: Option<u32>,
     change: &Change,
 ) -> Result<CampaignRow> {
-    let to = Step { to: CampaignStatus::Paused, action: "campaign.pause" };
-    set_status(sql, tenant, id, expected_version, (to, change))
+    set_status(
+        sql,
+        tenant,
+        id,
+        expected_version,
+        (CampaignStatus::Paused, "campaign.pause", change),
+    )
 }
 
 /// Ends a campaign for good. Errors: [`StoreError::NotFound`], [`StoreError::Stale`].
@@ -54,8 +64,7 @@ pub fn end(
     expected_version: Option<u32>,
     change: &Change,
 ) -> Result<CampaignRow> {
-    let to = Step { to: CampaignStatus::Ended, action: "campaign.end" };
-    set_status(sql, tenant, id, expected_version, (to, change))
+    set_status(sql, tenant, id, expected_version, (CampaignStatus::Ended, "campaign.end", change))
 }
 
 /// Ends the tenant's campaigns in force or held whose `end_at` is not after `before`: the time of
@@ -78,31 +87,26 @@ pub fn end_due(
     Ok(due)
 }
 
-struct Step {
-    to: CampaignStatus,
-    action: &'static str,
-}
-
 fn set_status(
     sql: &mut dyn Sql,
     tenant: TenantId,
     id: CampaignId,
     expected_version: Option<u32>,
-    (step, change): (Step, &Change),
+    (to, action, change): (CampaignStatus, &'static str, &Change),
 ) -> Result<CampaignRow> {
     lock(sql, tenant)?;
     let old = must_get(sql, tenant, id)?;
     expect_version(|| format!("campaign {id}"), expected_version, old.version)?;
-    if old.status == step.to {
+    if old.status == to {
         return Ok(old);
     }
-    if !may_become(old.status, step.to) {
-        let (from, to) = (old.status, step.to);
+    if !may_become(old.status, to) {
+        let from = old.status;
         return Err(StoreError::wrong_state(format!("campaign {id} is {from} and cannot be {to}")));
     }
-    sql.execute(&SET_STATUS, params![tenant, id, step.to, change.at])?;
+    sql.execute(&SET_STATUS, params![tenant, id, to, change.at])?;
     let new = must_get(sql, tenant, id)?;
-    record(sql, change, step.action, Some(&old), &new)?;
+    record(sql, change, action, Some(&old), &new)?;
     Ok(new)
 }
 
