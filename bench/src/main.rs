@@ -3,7 +3,9 @@
 
 mod conditions;
 mod decisions;
+mod latency;
 mod pipeline;
+mod push;
 mod timing;
 
 use std::process::ExitCode;
@@ -17,6 +19,10 @@ Usage: cargo x bench NAME
   decisions    decide() in ns per campaign considered; 10,000 campaigns against 10
   pipeline [N] N events accepted, decided, committed and published on the embedded profile,
                against plain batched SQLite writes of the same rows
+  push         frames to many devices against bare writes; memory of an idle connection
+  latency [USERS]
+               from an event's acceptance to the frame at its user's socket, at half of the
+               rate that the embedded platform sustains
 ";
 
 fn main() -> ExitCode {
@@ -29,6 +35,8 @@ fn main() -> ExitCode {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
             runtime.block_on(pipeline::run(events));
         }
+        "push" => push::run(&std::env::args().skip(2).collect::<Vec<_>>()),
+        "latency" => latency::run(&std::env::args().skip(2).collect::<Vec<_>>()),
         _ => {
             eprint!("{HELP}");
             return ExitCode::from(2);

@@ -26,7 +26,7 @@ use store::{DbOptions, SqliteDb};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-const TENANT: TenantId = TenantId(Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0001));
+pub const TENANT: TenantId = TenantId(Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0001));
 const START: i64 = 1_780_000_000_000_000;
 
 struct StepClock(AtomicI64);
@@ -61,7 +61,7 @@ fn event(n: u64, users: u64) -> IncomingEvent {
     }
 }
 
-async fn set_up(db: &SqliteDb) {
+pub async fn set_up(db: &SqliteDb) {
     store::migrate::migrate(db, Timestamp::from_stored(START)).await.unwrap();
     let change = Change { actor: "bench".to_owned(), at: Timestamp::from_stored(START) };
     let control = Control::Sqlite(db.clone());

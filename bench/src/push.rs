@@ -1,7 +1,5 @@
 //! How push compares with the bare limit, measured in the same run:
 //!
-//!     cargo run --release -p incent-http --example push_bench
-//!
 //! 1. **memory**: resident memory of a server process per idle connection;
 //! 2. **distinct**: every user gets a frame of their own, against a loop that writes ready-made
 //!    frames to as many sockets, one `write` each;
@@ -11,9 +9,6 @@
 //! Rates are per second of processor time of the serving thread, so that a busy machine disturbs
 //! little, and alternate with their yardstick round by round. What is measured is all of ours, from
 //! [`Announce::announce`] to the socket: lookup, queue, wake-up, writing the JSON, framing.
-
-#![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
-#![expect(clippy::unwrap_used, reason = "a benchmark stops at what it did not expect")]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -33,13 +28,15 @@ use testkit::incentive::incentive;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Message, Role};
 
+use crate::timing::median;
+
 const TENANT: TenantId = TenantId(uuid::Uuid::from_u128(1));
 /// Connections whose memory is measured.
 const IDLE: usize = 10_000;
 /// Connections that are written to.
 const BUSY: usize = 1_000;
 /// Rounds of each measurement; the median counts.
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 9;
 /// Frames per connection and round when they are distinct.
 const SINGLES: usize = 30;
 /// Frames per connection at once.
@@ -47,11 +44,12 @@ const BURST: usize = 32;
 /// Bursts per connection and round.
 const BURSTS: usize = 10;
 
-fn main() {
-    let arguments: Vec<String> = std::env::args().collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[1..] {
+/// Without arguments it measures; with them it is one of its own helper processes.
+pub fn run(arguments: &[String]) {
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["serve"] => serve(),
         ["drain", at, many, kind] => drain(at, many.parse().unwrap(), kind == "ws"),
+        ["speed"] => fan_out(),
         _ => {
             memory();
             fan_out();
@@ -131,7 +129,7 @@ fn resident_kib() -> u64 {
 
 fn another(arguments: &[&str]) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
+    command.arg("push").args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
 }
 
 fn handshake(at: SocketAddr, user: &str) -> TcpStream {
@@ -282,13 +280,13 @@ fn fan_out() {
     });
 }
 
-fn report(name: &str, yardstick: &str, mut bare: Vec<f64>, mut push: Vec<f64>, goal: f64) {
-    bare.sort_by(f64::total_cmp);
-    push.sort_by(f64::total_cmp);
-    let (bare, push) = (bare[ROUNDS / 2], push[ROUNDS / 2]);
+/// Prints the medians, and the median of the ratios round by round: both sides of a round ran in
+/// the same moments of the machine.
+fn report(name: &str, yardstick: &str, bare: Vec<f64>, push: Vec<f64>, goal: f64) {
+    let ratio = median(push.iter().zip(&bare).map(|(push, bare)| push / bare).collect());
+    let (bare, push) = (median(bare), median(push));
     println!(
-        "{name:9} {push:>9.0} frames/s, {yardstick}: {bare:>9.0} frames/s: ratio {:.2} (goal: {goal} or more)",
-        push / bare
+        "{name:9} {push:>9.0} frames/s, {yardstick}: {bare:>9.0} frames/s: ratio {ratio:.2} (goal: {goal} or more)"
     );
 }
 
