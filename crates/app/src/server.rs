@@ -64,8 +64,10 @@ impl Server {
         let metrics = PushMetrics::register(&mut platform.registry);
         let app = App::new(parts(&mut platform, config));
         let push = start.roles.push.then(|| push(&app, &platform, metrics));
-        let further = push.clone().map(http::push::router).unwrap_or_default();
-        let router = http::router_with(app.clone(), further);
+        let router = match push.clone() {
+            Some(push) => http::router_with(app.clone(), push),
+            None => http::router(app.clone()),
+        };
         let stop = CancellationToken::new();
         tokio::spawn(http::housekeeping(app.clone(), stop.clone()));
         let stopped = stop.clone().cancelled_owned();

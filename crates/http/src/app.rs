@@ -68,6 +68,9 @@ pub struct Config {
     pub header_timeout: Duration,
     /// How long its body may take.
     pub body_timeout: Duration,
+    /// How long a client may take nothing at all of what is written to it. Longer than
+    /// `PushSettings::write_within`, which tells a WebSocket client why.
+    pub stall_timeout: Duration,
 }
 
 /// How many requests are taken, as a token bucket.
@@ -92,6 +95,7 @@ impl Config {
             connections_max: 20_000,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
+            stall_timeout: Duration::from_secs(15),
         }
     }
 }

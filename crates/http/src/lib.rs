@@ -18,6 +18,7 @@ pub mod route;
 mod router;
 pub mod routes;
 mod serve;
+mod stall;
 
 pub use app::{App, Config, Parts, Probe, Rate};
 pub use housekeeping::housekeeping;

@@ -27,7 +27,7 @@ impl Operation {
         if !doc.about.is_empty() {
             fields.insert("description".into(), doc.about.into());
         }
-        fields.insert("tags".into(), json!([tag(route.path)]));
+        fields.insert("tags".into(), json!([tag(route)]));
         fields.insert("security".into(), security(route.access));
         let mut operation = Self {
             fields,
@@ -41,7 +41,9 @@ impl Operation {
 
     /// What the route's access and method imply.
     fn imply(&mut self, route: &Route) {
-        if route.access != Access::Public {
+        if route.access == Access::EndUser {
+            self.problems.push(Code::Unauthenticated);
+        } else if route.access != Access::Public {
             self.problems.extend([Code::Unauthenticated, Code::Forbidden, Code::RateLimited]);
             if route.access != Access::Admin {
                 self.parameters.push(json!({
@@ -111,6 +113,15 @@ impl Operation {
     pub fn answers_text(&mut self) {
         self.answer(200, json!({ "text/plain": { "schema": { "type": "string" } } }));
     }
+    /// It answers with a stream of this media type.
+    pub fn streams(&mut self, media_type: &str) {
+        self.answer(200, json!({ media_type: { "schema": { "type": "string" } } }));
+    }
+    /// It goes on in another protocol.
+    pub fn switches_protocol(&mut self, to: &str) {
+        let description = format!("The connection is a {to} now");
+        self.responses.insert("101".into(), json!({ "description": description }));
+    }
     fn answer(&mut self, status: u16, content: Value) {
         let description = match status {
             201 => "Made",
@@ -148,7 +159,11 @@ impl Operation {
 }
 
 /// The resource that a path is about: the last fixed segment but the version.
-fn tag(path: &str) -> &str {
+fn tag(route: &Route) -> &'static str {
+    if route.connect().is_some() {
+        return "push";
+    }
+    let path = route.path;
     let before_verb = path.split(':').next().unwrap_or(path);
     let mut fixed = before_verb.split('/').filter(|s| !s.is_empty() && !s.starts_with('{'));
     fixed.rfind(|s| *s != "api" && *s != "v1").unwrap_or("server")
@@ -162,6 +177,7 @@ fn security(access: Access) -> Value {
         Access::TenantOrUser(scope) => {
             json!([{ "apiKey": [scope] }, { "platformAdmin": [] }, { "endUser": [] }])
         }
+        Access::EndUser => json!([{ "endUser": [] }]),
     }
 }
 

@@ -4,6 +4,7 @@
 use axum::http::Method;
 
 use crate::api::*;
+use crate::push::{sse, upgrade};
 use crate::route::Access::{Admin, Public, Tenant, TenantOrUser};
 use crate::route::Route;
 use crate::route::Scope::*;
@@ -20,7 +21,7 @@ macro_rules! routes {
 /// The table. In brackets: the largest body, where it is not the usual one.
 #[rustfmt::skip]
 pub fn table() -> Vec<Route> {
-    routes! {
+    let mut table = routes! {
         POST "/api/v1/events",       Tenant(EventsWrite) => events::send;
         POST "/api/v1/events:batch", Tenant(EventsWrite) => events::batch  [events::batch::BODY_BYTES_MAX];
 
@@ -77,5 +78,11 @@ pub fn table() -> Vec<Route> {
         GET  "/openapi.json",       Public => server::openapi;
         GET  "/docs/errors",        Public => server::error_list;
         GET  "/docs/errors/{slug}", Public => server::error_page;
-    }
+    };
+    // Connections, which stay.
+    table.extend([
+        Route::connection("/ws",  upgrade::DOC, upgrade::CONNECT),
+        Route::connection("/sse", sse::DOC,     sse::CONNECT),
+    ]);
+    table
 }

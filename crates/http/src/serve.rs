@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use crate::app::App;
+use crate::stall::StallBound;
 
 /// Most headers of a request.
 const HEADERS_MAX: usize = 64;
@@ -86,7 +87,8 @@ async fn connection(stream: TcpStream, app: App, router: Router, stopping: Cance
         .max_headers(HEADERS_MAX)
         .max_buf_size(HEAD_BYTES_MAX)
         .pipeline_flush(true);
-    let serving = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    let stream = TokioIo::new(StallBound::new(stream, app.config.stall_timeout));
+    let serving = http.serve_connection(stream, TowerToHyperService::new(service));
     let serving = serving.with_upgrades();
     tokio::pin!(serving);
     let ended = tokio::select! {

@@ -16,6 +16,7 @@ use store::control::idempotency::{self, KeptAnswer, Repeat, RequestKey};
 
 use crate::call::Call;
 use crate::problem::{Code, Part, Problem};
+use crate::route::Serve;
 
 /// Longest key, bytes.
 const KEY_BYTES_MAX: usize = 255;
@@ -66,7 +67,11 @@ pub async fn run(mut call: Call) -> Result<Response<Body>, Problem> {
 }
 
 async fn handle(call: Call) -> Result<Response<Body>, Problem> {
-    call.route.clone().handle.run(call).await
+    match &call.route.clone().serve {
+        Serve::Call(handle) => handle.run(call).await,
+        // The router gives these to push.
+        Serve::Connection(_) => Err(Problem::internal("a connection was dispatched as a call")),
+    }
 }
 
 fn request_key(call: &Call) -> Result<Option<RequestKey>, Problem> {

@@ -25,7 +25,8 @@ use crate::app::App;
 use crate::auth;
 use crate::call::{self, Call, Sent};
 use crate::problem::{Code, Origin, Problem};
-use crate::route::Route;
+use crate::push::Push;
+use crate::route::{Connect, Route};
 
 pub use idempotency::{Running, forget_old};
 pub use rate::RateLimiter;
@@ -191,6 +192,18 @@ fn not_modified(
         *response.body_mut() = Body::empty();
         response.headers_mut().remove(CONTENT_TYPE);
     }
+}
+
+/// A request for a connection of push, which checks its callers itself.
+pub async fn connect(
+    push: Arc<Push>,
+    connect: Connect,
+    id: &'static str,
+    request: Request,
+) -> Response<Body> {
+    let mut response = (connect.open)(push, request).await;
+    response.extensions_mut().insert(Operation(id));
+    response
 }
 
 /// No route: 404.

@@ -1,17 +1,19 @@
 //! One WebSocket connection: one small task that waits for the client, for the session and for the
 //! clock, and writes what is ready in one go.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Error;
 use axum::body::Bytes;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
-use engine::hub::{Delivery, Dialect, Session};
-use futures_util::SinkExt as _;
+use engine::hub::{Delivery, Dialect, End, Session};
+use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::budget::Budget;
 use super::message::{ClientMessage, ErrorCode, ServerMessage};
@@ -129,6 +131,16 @@ async fn finish(socket: &mut WebSocket, push: &Push, ended: Ended) {
     _ = timeout(push.settings.close_within, goodbye).await;
 }
 
+/// What a connection waits for.
+enum Event {
+    /// Something is to be done by the clock.
+    Due,
+    /// The client has said something; `None` = it has gone.
+    Heard(Option<Result<Message, Error>>),
+    /// The session has something to give, or is over.
+    Ready(Result<(), End>),
+}
+
 struct Connection {
     socket: WebSocket,
     push: Arc<Push>,
@@ -167,28 +179,52 @@ impl Connection {
             return ended;
         }
         let mut clock = std::pin::pin!(sleep_until(self.due()));
+        let mut has_written = false;
         loop {
             // Set anew only when it must be: most turns of this loop leave it alone.
             if clock.deadline() != self.due() {
                 clock.as_mut().reset(self.due());
             }
-            let step = tokio::select! {
-                biased;
-                () = clock.as_mut() => self.on_time(&mut session).await,
-                message = self.socket.recv() => match message {
-                    Some(Ok(message)) => Box::pin(self.on_message(&mut session, message)).await,
-                    Some(Err(error)) => Err(read_error(error).into()),
-                    None => Err(Ended::ByClient),
-                },
-                ready = session.ready() => match ready {
-                    Ok(()) => self.write(&mut session).await,
-                    Err(end) => Err(Close::from(end).into()),
-                },
+            let event = self.event(&mut session, clock.as_mut(), has_written).await;
+            has_written = matches!(event, Event::Ready(_));
+            let step = match event {
+                Event::Due => self.on_time(&mut session).await,
+                Event::Heard(Some(Ok(message))) => {
+                    Box::pin(self.on_message(&mut session, message)).await
+                }
+                Event::Heard(Some(Err(error))) => Err(read_error(error).into()),
+                Event::Heard(None) => Err(Ended::ByClient),
+                Event::Ready(Ok(())) => self.write(&mut session).await,
+                Event::Ready(Err(end)) => Err(Close::from(end).into()),
             };
             if let Err(ended) = step {
                 return ended;
             }
         }
+    }
+
+    /// The next thing to happen. The session is asked first, since it is what most often wakes us;
+    /// once it has had its turn, it is asked last, so that a busy one does not keep the clock and
+    /// the client waiting.
+    async fn event(
+        &mut self,
+        session: &mut Session,
+        mut clock: Pin<&mut Sleep>,
+        session_last: bool,
+    ) -> Event {
+        poll_fn(|cx| {
+            if !session_last && let Poll::Ready(ready) = session.poll_ready(cx) {
+                return Poll::Ready(Event::Ready(ready));
+            }
+            if clock.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Event::Due);
+            }
+            if let Poll::Ready(heard) = self.socket.poll_next_unpin(cx) {
+                return Poll::Ready(Event::Heard(heard));
+            }
+            if session_last { session.poll_ready(cx).map(Event::Ready) } else { Poll::Pending }
+        })
+        .await
     }
 
     /// The first words of the server.
@@ -333,7 +369,13 @@ async fn in_time(
     within: Duration,
     writing: impl Future<Output = Result<(), Error>>,
 ) -> Result<(), Ended> {
-    match timeout(within, writing).await {
+    let mut writing = std::pin::pin!(writing);
+    // Most writes are taken at once and need no timer.
+    let done = match writing.as_mut().now_or_never() {
+        Some(done) => Ok(done),
+        None => timeout(within, writing).await,
+    };
+    match done {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) => Err(Ended::ByClient),
         Err(_) => Err(Close::SlowReader.into()),

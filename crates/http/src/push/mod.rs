@@ -13,13 +13,14 @@ mod connection;
 mod message;
 mod metrics;
 mod refusal;
-mod sse;
-mod upgrade;
+pub(crate) mod sse;
+pub(crate) mod upgrade;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
 use axum::routing::get;
 use domain::id::user_id;
 use engine::hub::{Capacity, Dialect, End, Hub, Session};
@@ -28,6 +29,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::auth::jwt::{LEEWAY_US, UserToken};
+use crate::routes;
 
 pub use access::{Origins, Refused, Verified, VerifyEndUser};
 pub use close::Close;
@@ -150,12 +152,16 @@ struct Admitted {
     dialect: Dialect,
 }
 
-/// The routes of push.
+/// The routes of push and nothing else, for tests and benchmarks.
 pub fn router(push: Arc<Push>) -> Router {
-    Router::new()
-        .route("/ws", get(upgrade::upgrade))
-        .route("/sse", get(sse::stream))
-        .with_state(push)
+    let mut router = Router::new();
+    for route in routes::table() {
+        let Some(connect) = route.connect() else { continue };
+        let push = push.clone();
+        let open = move |request: Request| (connect.open)(push.clone(), request);
+        router = router.route(route.path, get(open));
+    }
+    router
 }
 
 impl From<End> for Close {

@@ -5,13 +5,14 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 use engine::hub::{Delivery, Dialect, Resumed, Session};
 use futures_util::stream;
+use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
 use super::access::bearer;
@@ -19,7 +20,9 @@ use super::message::ServerMessage;
 use super::refusal::{self, Asker};
 use super::upgrade::after_seq;
 use super::{Admitted, Close, Push};
-use crate::problem::{Part, Problem};
+use crate::openapi::Operation;
+use crate::problem::{Code, Part, Problem};
+use crate::route::{Connect, Doc};
 
 /// Header by which a client names the last event it has.
 const LAST_EVENT_ID: &str = "last-event-id";
@@ -28,8 +31,35 @@ const BATCH: usize = 64;
 /// How long a client should wait before it reconnects, milliseconds.
 const RETRY_MS: u32 = 2_000;
 
+/// What it does.
+pub(crate) const DOC: Doc = Doc {
+    id: "streamEvents",
+    summary: "Push a user's incentives as an event stream",
+    about: "The same messages as over a WebSocket, for where those do not get through; see \
+            docs/push.md.",
+    problems: &[Code::Forbidden],
+};
+
+/// How it is opened.
+pub(crate) const CONNECT: Connect =
+    Connect { open: |push, request| Box::pin(stream(push, request)), describe };
+
+fn describe(operation: &mut Operation) {
+    let after_seq = json!({
+        "type": "integer", "minimum": 0,
+        "description": "Send everything after this `seq` first.",
+    });
+    operation.parameters("query", json!({ "properties": { "afterSeq": after_seq } }));
+    let last_event_id = json!({
+        "type": "integer", "minimum": 0,
+        "description": "The id of the last event received; it wins over `afterSeq`.",
+    });
+    operation.parameters("header", json!({ "properties": { "Last-Event-ID": last_event_id } }));
+    operation.streams("text/event-stream");
+}
+
 /// Handles `GET /sse`.
-pub(super) async fn stream(State(push): State<Arc<Push>>, request: Request) -> Response {
+async fn stream(push: Arc<Push>, request: Request) -> Response {
     let asker = Asker::of(&request);
     let (parts, _) = request.into_parts();
     match prepare(push, &parts).await {
@@ -69,6 +99,8 @@ async fn prepare(push: Arc<Push>, parts: &Parts) -> Result<Response, Problem> {
         expires,
         session,
         push,
+        given_at: Instant::now(),
+        is_waiting: false,
         is_over: false,
     };
     let mut response = Response::new(Body::from_stream(stream::unfold(events, Events::next)));
@@ -99,6 +131,10 @@ struct Events {
     expires: Instant,
     session: Session,
     push: Arc<Push>,
+    /// When the last piece was given to the connection.
+    given_at: Instant,
+    /// True while it waits for something to give.
+    is_waiting: bool,
     is_over: bool,
 }
 
@@ -108,10 +144,13 @@ impl Events {
         if self.is_over {
             return None;
         }
+        self.is_waiting = true;
         let piece = match self.first.take() {
             Some(first) => first.into(),
             None => self.piece().await,
         };
+        self.is_waiting = false;
+        self.given_at = Instant::now();
         self.heartbeat = Instant::now() + self.push.settings.heartbeat_every;
         Some((Ok(piece), self))
     }
@@ -152,10 +191,26 @@ impl Events {
         text.into()
     }
 
+    /// Why it ended, if it did so before we closed it: the client went away, or was given up because
+    /// it did not take what it was given.
+    fn cut_off(&self) -> Option<Close> {
+        let is_slow =
+            !self.is_waiting && self.given_at.elapsed() >= self.push.settings.write_within;
+        is_slow.then_some(Close::SlowReader)
+    }
+
     fn close(&mut self, close: Close) -> Bytes {
         self.is_over = true;
         self.push.metrics.ended(Some(close));
         let close = ServerMessage::Close { code: close.code(), reason: close.reason() };
         format!("data: {}\n\n", close.text()).into()
+    }
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.push.metrics.ended(self.cut_off());
+        }
     }
 }

@@ -3,17 +3,20 @@
 use std::sync::Arc;
 
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::{FromRequestParts as _, Request, State, WebSocketUpgrade};
+use axum::extract::{FromRequestParts as _, Request, WebSocketUpgrade};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use engine::hub::Dialect;
+use serde_json::json;
 
-use super::access::{Credential, credential, subprotocols};
+use super::access::{Credential, Refused, credential, subprotocols};
 use super::connection::{self, Opening};
 use super::refusal::{self, Asker};
 use super::{Close, Push};
-use crate::problem::{Part, Problem};
+use crate::openapi::Operation;
+use crate::problem::{Code, Part, Problem};
+use crate::route::{Connect, Doc};
 
 /// Subprotocol with `seq`, resume and acknowledgements.
 const V1: &str = "incent.v1";
@@ -23,11 +26,39 @@ const PLAIN: &str = "incent.plain";
 /// Read buffer of a connection, bytes. The default of 128 KiB is taken per connection at once, which
 /// is most of what an idle one would cost.
 const READ_BUFFER: usize = 512;
-/// Bytes gathered before they are written; the buffer grows only as it is used.
-const WRITE_BUFFER: usize = 8 * 1024;
+/// Bytes gathered before they are written: some 50 frames. The buffer grows only as it is used.
+const WRITE_BUFFER: usize = 16 * 1024;
+
+/// What it does.
+pub(crate) const DOC: Doc = Doc {
+    id: "connectWebSocket",
+    summary: "Push a user's incentives over a WebSocket",
+    about: "The protocol is in docs/push.md. A client that can set no header shows its token among \
+            the subprotocols, as `bearer.<jwt>`, or in its first message.",
+    problems: &[Code::Forbidden, Code::UpgradeRequired],
+};
+
+/// How it is opened.
+pub(crate) const CONNECT: Connect =
+    Connect { open: |push, request| Box::pin(upgrade(push, request)), describe };
+
+fn describe(operation: &mut Operation) {
+    let after_seq = json!({
+        "type": "integer", "minimum": 0,
+        "description": "Send everything after this `seq` first (`incent.v1`, or a plain client).",
+    });
+    operation.parameters("query", json!({ "properties": { "afterSeq": after_seq } }));
+    let protocols = json!({
+        "type": "string",
+        "description": "`incent.v1` or `incent.plain`, and `bearer.<jwt>` beside it.",
+    });
+    operation
+        .parameters("header", json!({ "properties": { "Sec-WebSocket-Protocol": protocols } }));
+    operation.switches_protocol("WebSocket");
+}
 
 /// Handles `GET /ws`.
-pub(super) async fn upgrade(State(push): State<Arc<Push>>, request: Request) -> Response {
+async fn upgrade(push: Arc<Push>, request: Request) -> Response {
     let asker = Asker::of(&request);
     let (mut parts, _) = request.into_parts();
     let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await;
@@ -47,6 +78,10 @@ async fn prepare(
         return Err(refusal::foreign_page());
     }
     let credential = credential(headers)?;
+    if credential == Credential::ToCome && upgrade.is_err() {
+        // There will be no connection on which it could come.
+        return Err(Refused::Invalid.into());
+    }
     let after = after_seq(parts)?;
     let (dialect, selected) = negotiate(headers);
     let opening = match credential {

@@ -49,13 +49,15 @@ pub enum Access {
     Tenant(Scope),
     /// As [`Access::Tenant`], or the end user whose id stands in the path.
     TenantOrUser(Scope),
+    /// An end user, by a token of the tenant's issuer, and nobody else.
+    EndUser,
 }
 
 impl Access {
     /// The scope that an API key needs.
     pub fn scope(self) -> Option<Scope> {
         match self {
-            Self::Public | Self::Admin => None,
+            Self::Public | Self::Admin | Self::EndUser => None,
             Self::Tenant(scope) | Self::TenantOrUser(scope) => Some(scope),
         }
     }

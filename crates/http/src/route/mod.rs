@@ -4,12 +4,14 @@
 //! without an [`Access`].
 
 mod access;
+mod connect;
 mod handler;
 
 use axum::http::Method;
 
 use crate::openapi::Operation;
 pub use access::{Access, Scope};
+pub use connect::{Connect, Connected};
 pub use handler::{Handle, Handler, HandlerFuture};
 
 use domain::shape::Schemas;
@@ -39,7 +41,15 @@ pub struct Route {
     pub doc: Doc,
     /// Largest body it takes, bytes; 0 = it takes none.
     pub body_max: usize,
-    pub(crate) handle: Box<dyn Handle>,
+    pub(crate) serve: Serve,
+}
+
+/// What serves a route.
+pub(crate) enum Serve {
+    /// A call, with one answer.
+    Call(Box<dyn Handle>),
+    /// A connection of push, which stays.
+    Connection(Connect),
 }
 
 /// Largest body of an ordinary operation, bytes.
@@ -55,7 +65,20 @@ impl Route {
         handler: H,
     ) -> Self {
         let body_max = if method == Method::GET { 0 } else { BODY_BYTES_MAX };
-        Self { method, path, access, doc, body_max, handle: handler::boxed(handler) }
+        Self { method, path, access, doc, body_max, serve: Serve::Call(handler::boxed(handler)) }
+    }
+    /// A connection of push, for end users. It checks their token itself, because browsers cannot
+    /// show it where others do.
+    pub fn connection(path: &'static str, doc: Doc, connect: Connect) -> Self {
+        let (method, access, serve) = (Method::GET, Access::EndUser, Serve::Connection(connect));
+        Self { method, path, access, doc, body_max: 0, serve }
+    }
+    /// What opens its connections, when it is one of push.
+    pub fn connect(&self) -> Option<Connect> {
+        match self.serve {
+            Serve::Call(_) => None,
+            Serve::Connection(connect) => Some(connect),
+        }
     }
     /// The same with a larger bound of its body, bytes.
     #[must_use]
@@ -70,7 +93,10 @@ impl Route {
     /// Its part of the OpenAPI document.
     pub fn describe(&self, defs: &mut Schemas) -> Operation {
         let mut operation = Operation::new(self);
-        self.handle.describe(&mut operation, defs);
+        match &self.serve {
+            Serve::Call(handle) => handle.describe(&mut operation, defs),
+            Serve::Connection(connect) => (connect.describe)(&mut operation),
+        }
         operation
     }
     /// The custom verb at the end of its path: `activate` in `…/{campaignId}:activate`.

@@ -176,7 +176,8 @@ async fn expired_key(world: &World) -> String {
 #[tokio::test]
 async fn without_the_scope_there_is_only_403() {
     let world = World::new().await;
-    for route in guarded() {
+    // Where only users come in, every key is refused as no token of a user: with 401.
+    for route in guarded().filter(|route| route.access != Access::EndUser) {
         let own = world
             .foreign_path(&route)
             .replace(&world.things.tenant.to_string(), &world.own.to_string());
@@ -193,7 +194,8 @@ async fn without_the_scope_there_is_only_403() {
 async fn another_tenants_things_are_not_there() {
     let world = World::new().await;
     let all = world.server.key(world.own, Scope::WORDS).await;
-    for route in guarded().filter(|route| route.access != Access::Admin) {
+    let above_tenants = |route: &Route| matches!(route.access, Access::Admin | Access::EndUser);
+    for route in guarded().filter(|route| !above_tenants(route)) {
         let path = world.foreign_path(&route);
         let (status, body, text) = call(&world.server.bearer(&all), &route, &path).await;
         let names_a_thing = route.path.contains('{') && !route.path.contains("{userId}");
@@ -222,13 +224,42 @@ async fn another_tenants_things_are_not_there() {
 }
 
 #[tokio::test]
+async fn where_users_come_in_nobody_else_does() {
+    let world = World::new().await;
+    let (own, foreign) = (world.own, world.things.tenant);
+    let token = world.server.tokens(own).await;
+    world.server.tokens(foreign).await;
+    let all = world.server.key(own, Scope::WORDS).await;
+    for route in guarded().filter(|route| route.access == Access::EndUser) {
+        let path = world.foreign_path(&route);
+        for nobody in [world.server.bearer(&all), world.server.admin().acting_for(own)] {
+            let (status, body, _) = call(&nobody, &route, &path).await;
+            assert_eq!(
+                (status, body["code"].as_str()),
+                (401, Some("UNAUTHENTICATED")),
+                "{route:?}"
+            );
+        }
+        // A user of the same name in another tenant is somebody else, whatever the header says.
+        let user = world.server.bearer(&token("u1")).acting_for(foreign);
+        let before = world.server.hub.sessions();
+        let (status, body, text) = call(&user, &route, &path).await;
+        assert!(!matches!(status, 401 | 403 | 404 | 405 | 500..), "{route:?} {status} {body}");
+        assert!(!text.contains("theirs"), "{route:?} leaks: {text}");
+        assert_eq!(world.server.hub.sessions(), before, "{route:?} keeps a place for nobody");
+    }
+}
+
+#[tokio::test]
 async fn with_everything_right_every_route_lets_in() {
     let world = World::new().await;
     let admin = world.server.admin().acting_for(world.things.tenant);
+    let user = world.server.bearer(&world.server.tokens(world.things.tenant).await("u1"));
     for route in guarded() {
         let path = world.foreign_path(&route);
         // Naming a tenant in the header of what lies above all tenants is right, too.
-        let (status, body, _) = call(&admin, &route, &path).await;
+        let caller = if route.access == Access::EndUser { &user } else { &admin };
+        let (status, body, _) = call(caller, &route, &path).await;
         assert!(!matches!(status, 401 | 403 | 405 | 500..), "{route:?} {status} {body}");
         let may_be_absent = route.path.ends_with("push-auth");
         assert!(status != 404 || may_be_absent, "{route:?} {body}");

@@ -1,8 +1,11 @@
 //! The server at the socket: what is slow, large or malformed there, and how it stops.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use engine::ports::Announce as _;
 use http::Config;
+use http::push::{Push, PushMetrics, PushSettings};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -15,17 +18,22 @@ struct Listening {
     at: std::net::SocketAddr,
     stop: oneshot::Sender<()>,
     ended: JoinHandle<()>,
-    _server: Server,
+    server: Server,
+}
+
+impl Listening {
+    async fn of(server: Server) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let at = listener.local_addr().expect("an address");
+        let (stop, stopped) = oneshot::channel::<()>();
+        let stopped = async { drop(stopped.await) };
+        let ended = tokio::spawn(http::serve(listener, server.app(), server.router(), stopped));
+        Self { at, stop, ended, server }
+    }
 }
 
 async fn listening(settings: impl FnOnce(Config) -> Config) -> Listening {
-    let server = Server::with(settings, http::router).await;
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let at = listener.local_addr().expect("an address");
-    let (stop, stopped) = oneshot::channel::<()>();
-    let stopped = async { drop(stopped.await) };
-    let ended = tokio::spawn(http::serve(listener, server.app(), server.router(), stopped));
-    Listening { at, stop, ended, _server: server }
+    Listening::of(Server::with(settings, http::router).await).await
 }
 
 fn hasty(config: Config) -> Config {
@@ -104,7 +112,7 @@ async fn a_body_without_end_is_refused_early() {
         "POST /api/v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\
          Incent-Tenant: {}\r\nTransfer-Encoding: chunked\r\n\r\n",
         crate::support::ADMIN,
-        server._server.tenant("Acme").await,
+        server.server.tenant("Acme").await,
     );
     stream.write_all(head.as_bytes()).await.expect("written");
     let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x10000));
@@ -137,4 +145,41 @@ async fn a_stop_lets_requests_finish() {
         .expect("well");
     read(&mut idle).await;
     assert!(TcpStream::connect(server.at).await.is_err(), "it still listens");
+}
+
+#[tokio::test]
+async fn a_reader_that_takes_nothing_is_given_up() {
+    let short = Duration::from_millis(200);
+    let server = Server::assembled(
+        |config| Config { stall_timeout: short, ..config },
+        |app, hub| {
+            let (verifier, clock) = (Arc::new(app.clone()), app.clock.clone());
+            let (settings, metrics) = (PushSettings::default(), PushMetrics::default());
+            http::router_with(app, Push::new(hub, verifier, clock, settings, metrics))
+        },
+    );
+    let server = Listening::of(server.await).await;
+    let tenant = server.server.tenant("Acme").await;
+    let token = server.server.tokens(tenant).await("u1");
+    // A window as small as it goes, so that little is under way.
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(4096).expect("a buffer");
+    let mut stream = socket.connect(server.at).await.expect("a connection");
+    let request = format!("GET /sse HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("written");
+    let mut first = [0; 15];
+    stream.read_exact(&mut first).await.expect("an answer");
+    assert_eq!(&first, b"HTTP/1.1 200 OK");
+
+    let hub = server.server.hub.clone();
+    assert_eq!(hub.sessions(), 1);
+    let inbox = testkit::inbox::MemoryInbox::default();
+    let given_up = async {
+        // Whatever the buffers of this machine hold, some time they are full.
+        for seq in (1..).take_while(|_| hub.sessions() > 0) {
+            hub.announce(&[inbox.commit(tenant, "u1", seq)]);
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), given_up).await.expect("it is given up");
 }

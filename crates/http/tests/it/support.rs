@@ -6,9 +6,11 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request};
 use domain::id::TenantId;
+use engine::hub::{Hub, HubSettings};
 use engine::ingest::Ingest;
-use engine::ports::{Announce, Bus, Clock, HotStore, IdGen, IncentiveEvent};
+use engine::ports::{Bus, Clock, HotStore, IdGen};
 use engine::worker::{BATCH_MAX_DEFAULT, Ports, Worker};
+use http::push::{Push, PushMetrics, PushSettings};
 use http::{App, Config, Metrics, Parts};
 use http_body_util::BodyExt as _;
 use prometheus_client::registry::Registry;
@@ -25,26 +27,28 @@ use tower::ServiceExt as _;
 /// The platform admin's token.
 pub const ADMIN: &str = "admin-token-of-the-tests";
 
-/// Nobody listens to incentives here.
-struct Unheard;
-
-impl Announce for Unheard {
-    fn announce(&self, _: &[IncentiveEvent]) {}
-}
-
 /// A server with everything behind it.
 pub struct Server {
     app: App,
     pub clock: Arc<ManualClock>,
+    pub hub: Arc<Hub>,
     router: Router,
     stop: CancellationToken,
     _dir: TempDir,
 }
 
 impl Server {
-    /// One that serves the API.
+    /// One that serves the API and push.
     pub async fn start() -> Self {
-        Self::with(|config| config, http::router).await
+        Self::assembled(
+            |config| config,
+            |app, hub| {
+                let (verifier, clock) = (Arc::new(app.clone()), app.clock.clone());
+                let (settings, metrics) = (PushSettings::default(), PushMetrics::default());
+                http::router_with(app, Push::new(hub, verifier, clock, settings, metrics))
+            },
+        )
+        .await
     }
 
     /// One with other settings, or other routes.
@@ -52,15 +56,24 @@ impl Server {
         settings: impl FnOnce(Config) -> Config,
         router: impl FnOnce(App) -> Router,
     ) -> Self {
+        Self::assembled(settings, |app, _| router(app)).await
+    }
+
+    /// One of these routes.
+    pub async fn assembled(
+        settings: impl FnOnce(Config) -> Config,
+        router: impl FnOnce(App, Arc<Hub>) -> Router,
+    ) -> Self {
         let dir = TempDir::new();
         let clock = Arc::new(ManualClock::at("2026-06-01T12:00:00Z".parse().expect("a time")));
         let ids: Arc<dyn IdGen> = Arc::new(CountingIds::default());
         let path = dir.path().join("incent.db");
         let db = SqliteDb::open(&path, &DbOptions::default()).expect("a database");
         store::migrate::migrate(&db, clock.now()).await.expect("a schema");
-        let bus = SqliteBus::open(db.clone(), clock.clone(), Arc::new(Unheard)).await;
-        let bus: Arc<dyn Bus> = Arc::new(bus.expect("a log"));
         let hot: Arc<dyn HotStore> = Arc::new(SqliteHotStore::new(db.clone()));
+        let hub = Hub::new(hot.clone(), HubSettings::default());
+        let bus = SqliteBus::open(db.clone(), clock.clone(), hub.clone()).await;
+        let bus: Arc<dyn Bus> = Arc::new(bus.expect("a log"));
         let control = Control::Sqlite(db);
 
         let mut registry = Registry::default();
@@ -87,7 +100,7 @@ impl Server {
             registry: Arc::new(registry),
             config: settings(config),
         });
-        Self { clock, router: router(app.clone()), app, stop, _dir: dir }
+        Self { clock, router: router(app.clone(), hub.clone()), hub, app, stop, _dir: dir }
     }
 
     /// Its parts.
@@ -115,6 +128,21 @@ impl Server {
     pub async fn tenant(&self, name: &str) -> TenantId {
         let made = self.admin().post("/api/v1/tenants", json!({ "name": name })).await;
         made.expect(201)["tenantId"].as_str().and_then(|id| id.parse().ok()).expect("an id")
+    }
+    /// Lets a tenant's users show tokens; returns what makes one for a user.
+    pub async fn tokens(&self, tenant: TenantId) -> impl Fn(&str) -> String {
+        let secret = "a shared secret of more than 32 bytes";
+        let path = format!("/api/v1/tenants/{tenant}/push-auth");
+        let settings = json!({ "secret": secret, "algorithms": ["HS256"] });
+        self.admin().put(&path, settings).await.expect(200);
+        let until = self.clock.now().micros() / 1_000_000 + 3600;
+        move |user: &str| {
+            let claims =
+                json!({ "sub": user, "tenant": tenant, "aud": "incent-push", "exp": until });
+            let key = jsonwebtoken::EncodingKey::from_secret(secret.as_bytes());
+            let header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::HS256);
+            jsonwebtoken::encode(&header, &claims, &key).expect("a token")
+        }
     }
     /// A new API key of a tenant.
     pub async fn key(&self, tenant: TenantId, scopes: &[&str]) -> String {
@@ -167,7 +195,12 @@ impl Caller<'_> {
         let request = request.body(body.into()).expect("a request");
         let response = self.server.router.clone().oneshot(request).await.expect("infallible");
         let (parts, body) = response.into_parts();
-        let bytes = body.collect().await.expect("a body").to_bytes();
+        let content_type = parts.headers.get("content-type");
+        let bytes = match content_type.is_some_and(|kind| kind == "text/event-stream") {
+            // It does not end.
+            true => Default::default(),
+            false => body.collect().await.expect("a body").to_bytes(),
+        };
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
         Answer { asked, status: parts.status.as_u16(), headers: parts.headers, body, text }
