@@ -228,7 +228,7 @@ async fn where_users_come_in_nobody_else_does() {
     let world = World::new().await;
     let (own, foreign) = (world.own, world.things.tenant);
     let token = world.server.tokens(own).await;
-    world.server.tokens(foreign).await;
+    let _theirs = world.server.tokens(foreign).await;
     let all = world.server.key(own, Scope::WORDS).await;
     for route in guarded().filter(|route| route.access == Access::EndUser) {
         let path = world.foreign_path(&route);
