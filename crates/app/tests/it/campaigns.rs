@@ -97,12 +97,12 @@ fn apply_asks_what_becomes_of_progress_in_a_running_quest() {
              status: ACTIVE\nrule:\n  steps: {steps}\n  rewards: [{{type: POINTS, amount: 5}}]\n"
         )
     };
-    platform.file("quest.yaml", &quest("[{id: a, on: [x]}, {id: b, on: [y]}]"));
+    platform.file("quest.yaml", &quest("[{id: a, on: [look]}, {id: b, on: [visit]}]"));
     let apply = |args: &[&str]| {
         platform.run(None, &[&["apply", "-f", "quest.yaml", "-o", "table"], args].concat())
     };
     apply(&[]).well();
-    platform.file("quest.yaml", &quest("[{id: a, on: [x]}]"));
+    platform.file("quest.yaml", &quest("[{id: a, on: [look]}]"));
     apply(&[]).failed(1, &["/progress", "step \"b\" is removed", "--progress keep"]);
     apply(&["--progress", "reset"]).well();
     apply(&["--progress", "reset"]).well();

@@ -141,7 +141,7 @@ fn the_v1_frame_says_more() {
 fn a_frame_is_never_longer_than_its_weight() {
     let mut one = incentive("u1", u64::MAX);
     one.amount = Decimal::from_str_exact("0.0000000000000000000000000001").unwrap();
-    one.issued_at = "9999-12-30T21:59:59.999999Z".parse().unwrap();
+    one.issued_at = "9999-12-29T21:59:59.999999Z".parse().unwrap();
     one.kind = RewardType::Cashback;
     one.event_id = EventId::new(&"\"".repeat(128)).unwrap();
     one.coupon_code = Some("\u{1}".repeat(64));

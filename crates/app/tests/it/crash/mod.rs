@@ -7,6 +7,7 @@ mod shop;
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,10 @@ const RANDOM_KILLS: usize = 34;
 const KILLS_AT_EACH_POINT: usize = 2;
 /// How long a process may take to reach the point at which it is to die.
 const REACHES_WITHIN: Duration = Duration::from_secs(10);
+/// How long a process without work is given to come to its point before it gets more.
+const ON_ITS_WAY: Duration = Duration::from_millis(50);
+/// Batches that a life may need to come to its point.
+const LEFT_PER_LIFE: usize = 3;
 
 /// The seed of a run to be had again; without one each run has its own. Which requests are sent and
 /// when the process is to die follow from it, what it is doing then does not.
@@ -151,7 +156,11 @@ impl Torment<'_> {
         self.remember();
         let count = lives.len();
         for (lived, death) in lives.into_iter().enumerate() {
-            let share = 1 + self.field.left() / (count - lived + 1);
+            // Each life takes its share of what it need not leave for the lives to come: those
+            // that die at a point go on until they come to it.
+            let to_come = count - lived;
+            let share =
+                1 + self.field.left().saturating_sub(LEFT_PER_LIFE * to_come) / (to_come + 1);
             match death {
                 None => self.live_and_die_by_chance(share),
                 Some(point) => self.live_and_die_at(point, share),
@@ -192,12 +201,14 @@ impl Torment<'_> {
         while !process.has_ended() && Instant::now() < by {
             let idle =
                 self.field.wait_for(usize::MAX, || process.has_ended() || Instant::now() >= by);
+            // What is acknowledged may still be on its way to the point.
+            self.field.pass(if idle { ON_ITS_WAY } else { Duration::ZERO });
             if idle && !process.has_ended() {
                 // Not there yet, and nothing more to do: some more to do.
                 self.field.open(process.url(), 1);
             }
         }
-        assert!(process.has_ended(), "{plan} was not reached");
+        assert!(process.has_ended(), "{plan} was not reached: {}", self.field.shown());
         self.field.close();
         *self.killed.at_points.entry(point.as_str()).or_default() += 1;
     }
@@ -248,7 +259,9 @@ fn undisturbed(
     let process = Process::start(data_dir, None).expect("a process");
     let url = format!("{}/api/v1/events", process.url());
     let mut versions = wanted.versions().into_iter().peekable();
+    let first = *settings.keys().next().expect("the configuration at the beginning");
     let mut in_force = versions.next().map(|(_, version)| version).expect("a batch");
+    switch(shop, &process, settings, first..in_force);
     let mut place = 0;
     while place + 1 < log.len() {
         let change = versions
@@ -268,16 +281,19 @@ fn undisturbed(
                 &format!("{url}{REPLAY}"),
                 Some(by_id[log[place - 1].as_str()]),
             );
-            for next in in_force + 1..=version {
-                shop.switch(
-                    process.url(),
-                    if settings[&next].config.dormant.is_empty() { "activate" } else { "pause" },
-                );
-            }
+            switch(shop, &process, settings, in_force..version);
             in_force = version;
         }
     }
     finish(process, shop);
+}
+
+/// Goes from one version of the configuration to another, as the operator did.
+fn switch(shop: &Shop, process: &Process, settings: &BTreeMap<i64, Setting>, between: Range<i64>) {
+    for next in between.start + 1..=between.end {
+        let active = settings[&next].config.dormant.is_empty();
+        shop.switch(process.url(), if active { "activate" } else { "pause" });
+    }
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -79,6 +79,13 @@ impl Field {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Where it stands, for a message.
+    pub fn shown(&self) -> String {
+        let state = self.state();
+        let (queue, in_hand, allowance) = (state.queue.len(), state.in_hand, state.allowance);
+        format!("{queue} batches left, {in_hand} in hand, {allowance} allowed, {:?}", state.tally)
+    }
+
     /// Batches not yet begun.
     pub fn left(&self) -> usize {
         self.state().queue.len()
