@@ -27,6 +27,7 @@ fn config(campaigns: u32, matching: u32, when: &str) -> TenantConfig {
             number: n,
             kind: CampaignType::Simple,
             version: 1,
+            progress_version: 1,
             priority: 0,
             created_at: Timestamp::default(),
             start_at: None,
