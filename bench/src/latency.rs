@@ -106,7 +106,7 @@ async fn serve(dir: &Path) {
     let control = Control::Sqlite(db);
     let plane = Arc::new(LocalControlPlane::new(control.clone(), clock.clone()));
     let ports =
-        Ports { bus: bus.clone(), store: hot.clone(), control: plane, clock: clock.clone() };
+        Ports { bus: bus.clone(), store: hot.clone(), control: plane, clock: clock.clone(), limits: None };
     let mut registry = prometheus_client::registry::Registry::default();
     let engine = engine::metrics::Metrics::registered(&mut registry);
     let metrics = http::Metrics::register(&mut registry);

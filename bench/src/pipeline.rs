@@ -104,7 +104,7 @@ async fn ours(dir: &Path, events: u64, stretch: u64, users: u64) -> Vec<f64> {
     let bus: Arc<dyn Bus> = Arc::new(SqliteBus::open(db.clone(), clock.clone(), Arc::new(Nobody)).await.unwrap());
     let store = Arc::new(SqliteHotStore::new(db.clone()));
     let control = Arc::new(LocalControlPlane::new(Control::Sqlite(db.clone()), clock.clone()));
-    let ports = Ports { bus: bus.clone(), store, control, clock: clock.clone() };
+    let ports = Ports { bus: bus.clone(), store, control, clock: clock.clone(), limits: None };
     let mut worker = Worker::new(0, BATCH_MAX_DEFAULT, ports, Metrics::detached());
     let relay = worker.relay();
     let stop = CancellationToken::new();

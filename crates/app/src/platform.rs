@@ -105,7 +105,8 @@ impl Platform {
             Arc::new(LocalControlPlane::new(control.clone(), clock.clone()));
         let ingest =
             Arc::new(Ingest::new(bus.clone(), clock.clone(), ids.clone(), metrics.clone()));
-        let ports = Ports { bus, store: hot.clone(), control: plane, clock: clock.clone() };
+        let ports =
+            Ports { bus, store: hot.clone(), control: plane, clock: clock.clone(), limits: None };
         let undecided = watch::Sender::new(None);
         let (decided, calculator) = match roles.calculator {
             true => {

@@ -20,9 +20,13 @@ use crate::crash::{self, CrashPoint};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::policy::Backoff;
-use crate::ports::{BatchCommit, Clock, Committed, HotStore, PortError, PortErrorKind, Position};
+use crate::ports::{
+    BatchCommit, Clock, Committed, HotStore, LimitGate, PortError, PortErrorKind, Position,
+    Reservation,
+};
 use crate::progress;
 use crate::record::{Body, Offered, Taken};
+use crate::reserve::reservation;
 use crate::rules_cache::RulesCache;
 use crate::worker::Ports;
 
@@ -43,6 +47,7 @@ pub struct Decider {
     lanes: Lanes,
     actions: KnownActions,
     granted: Option<mpsc::Sender<Arc<BatchCommit>>>,
+    limits: Option<Arc<dyn LimitGate>>,
     hub: Option<Arc<Hub>>,
     /// [`decide`], or a defective one in a test.
     decide: fn(&TenantRules, &Parsed<'_>, &mut Working) -> EventOutcome,
@@ -125,11 +130,23 @@ enum Attempt {
 impl Decider {
     /// A decider of one partition.
     pub fn new(partition: i32, ports: Ports, metrics: Metrics) -> Self {
-        let Ports { store, control, clock, .. } = ports;
+        let Ports { store, control, clock, limits, .. } = ports;
         let rules = RulesCache::new(control);
         let (lanes, actions) = (Lanes::default(), KnownActions::default());
         let (granted, hub) = (None, None);
-        Self { store, clock, metrics, partition, rules, lanes, actions, granted, hub, decide }
+        Self {
+            store,
+            clock,
+            metrics,
+            partition,
+            rules,
+            lanes,
+            actions,
+            granted,
+            limits,
+            hub,
+            decide,
+        }
     }
 
     /// Where committed batches come out. Nothing waits for the receiver: when it is slow it misses
@@ -258,6 +275,7 @@ impl Decider {
         batch.actions = self.actions.unknown(items);
         let batch = Arc::new(batch);
         let decided_after = started.elapsed();
+        let reserved = self.reserve(&batch).await;
         crash::point(CrashPoint::BeforeCommit);
         match self.store.commit(batch.clone()).await? {
             Committed::Stale => {
@@ -279,6 +297,9 @@ impl Decider {
         position.mark = batch.mark;
         self.lanes.advance(&batch.lanes);
         self.actions.learn(&batch.actions);
+        if let (Some(limits), Some(reserved)) = (&self.limits, reserved) {
+            limits.settle(reserved);
+        }
         let took = [decided_after, started.elapsed() - decided_after];
         self.metrics.committed(&outcomes, batch.incentives.len(), batch.dead_letters.len());
         self.tell(&batch, outcomes.len(), took);
@@ -289,6 +310,16 @@ impl Decider {
             let _missed = granted.try_send(batch);
         }
         Ok(Attempt::Done)
+    }
+
+    /// Asks the gate, if there is one and the batch grants anything. What it says is counted and
+    /// changes nothing: the batch was decided on exact values, which the commit compares.
+    async fn reserve(&self, batch: &BatchCommit) -> Option<Arc<Reservation>> {
+        let limits = self.limits.as_ref()?;
+        let reserved = Arc::new(reservation(batch, &self.rules)?);
+        let advice = limits.reserve(&reserved).await;
+        self.metrics.advised(advice);
+        Some(reserved)
     }
 
     /// How long deciding and committing a batch took, for the metrics and in its one log line.

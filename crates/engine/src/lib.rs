@@ -13,6 +13,7 @@ pub mod ports;
 mod progress;
 pub mod record;
 pub mod relay;
+mod reserve;
 pub mod rules_cache;
 pub mod simulate;
 pub mod worker;

@@ -7,6 +7,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+use crate::ports::Advice;
+
 type Label = [(&'static str, &'static str); 1];
 
 /// Counters and histograms of the event path; clones share them.
@@ -24,6 +26,9 @@ pub struct Metrics {
     commit_seconds: Histogram,
     decided_lag: Gauge,
     relay_lag: Gauge,
+    limits_mode: Family<Label, Gauge>,
+    limits_advice: Family<Label, Counter>,
+    limits_events: Family<Label, Counter>,
 }
 
 impl Metrics {
@@ -46,6 +51,11 @@ impl Metrics {
         r.register("batch_commit_seconds", help, m.commit_seconds);
         r.register("decided_lag_records", "Records in the log, not yet decided", m.decided_lag);
         r.register("relay_lag_batches", "Batches committed, not yet published", m.relay_lag);
+        let help = "1 for what answers for limits: redis in front of the store, or the store alone";
+        r.register("limits_mode", help, m.limits_mode);
+        r.register("limits_advice", "Batches by what Redis said to them", m.limits_advice);
+        let help = "What befell the limits kept in Redis, by kind";
+        r.register("limits_events", help, m.limits_events);
         metrics
     }
 
@@ -65,6 +75,9 @@ impl Metrics {
             commit_seconds: seconds(),
             decided_lag: Gauge::default(),
             relay_lag: Gauge::default(),
+            limits_mode: Family::default(),
+            limits_advice: Family::default(),
+            limits_events: Family::default(),
         }
     }
 
@@ -104,6 +117,32 @@ impl Metrics {
 
     pub(crate) fn relay_lag(&self, committed_batch: i64, published_batch: i64) {
         self.relay_lag.set(committed_batch.saturating_sub(published_batch).max(0));
+    }
+
+    pub(crate) fn advised(&self, advice: Advice) {
+        let answer = match advice {
+            Advice::Room => "room",
+            Advice::NoRoom(_) => "no_room",
+            Advice::Silent => "silent",
+        };
+        self.limits_advice.get_or_create(&[("answer", answer)]).inc();
+    }
+
+    /// Whether Redis takes part in answering for limits at the moment.
+    pub fn limits_in_redis(&self, is_there: bool) {
+        for (mode, holds) in [("redis", is_there), ("store", !is_there)] {
+            self.limits_mode.get_or_create(&[("mode", mode)]).set(i64::from(holds));
+        }
+    }
+
+    /// Counts something that befell the limits kept in Redis: one of a few fixed words.
+    pub fn limits_event(&self, kind: &'static str) {
+        self.limits_events.get_or_create(&[("kind", kind)]).inc();
+    }
+
+    /// How often it befell them.
+    pub fn limits_events(&self, kind: &'static str) -> u64 {
+        self.limits_events.get_or_create(&[("kind", kind)]).get()
     }
 
     /// Events decided so far with this outcome.

@@ -1,6 +1,7 @@
 //! The ports. One exists only where two mechanisms do: SQLite and PostgreSQL behind [`HotStore`],
 //! durable tables and Kafka behind [`Bus`], the control plane in this process or over HTTP behind
-//! [`ControlPlane`]. They are `dyn`: a call is per batch, so dispatch costs nothing.
+//! [`ControlPlane`], Redis or nothing behind [`LimitGate`]. They are `dyn`: a call is per batch, so
+//! dispatch costs nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -15,7 +16,7 @@ use domain::id::{
 };
 use domain::incentive::{Completion, Incentive};
 use domain::state::UserState;
-use domain::time::Timestamp;
+use domain::time::{Day, Timestamp};
 use tokio::sync::watch;
 
 use crate::record::{Mark, Taken};
@@ -365,4 +366,94 @@ pub trait ControlPlane: Send + Sync {
         cohort: CohortId,
         as_of: Timestamp,
     ) -> PortFuture<'a, ()>;
+}
+
+// ------------------------------------------------------------------------------------- the limits
+
+/// How a batch moves one use of a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitMove {
+    /// The use as it was loaded.
+    pub from: u64,
+    /// The use that the batch commits.
+    pub to: u64,
+    /// The cap in force; `None` = no cap.
+    pub cap: Option<u64>,
+}
+
+/// A user's part in a [`DayUse`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserUse {
+    /// The tenant's id of the user.
+    pub user_ref: UserRef,
+    /// On the day.
+    pub day: LimitMove,
+    /// Over the window of the total.
+    pub total: LimitMove,
+}
+
+/// What a batch uses of one tenant's limits on one of its calendar days.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DayUse {
+    /// Whose.
+    pub tenant: TenantId,
+    /// The tenant's calendar day.
+    pub day: Day,
+    /// The day's first instant.
+    pub starts_at: Timestamp,
+    /// The next day's first instant.
+    pub ends_at: Timestamp,
+    /// Version of the tenant's lane before the batch: the uses `from` are those that it had then,
+    /// the uses `to` belong to the version after it. 0 where the store keeps no lanes.
+    pub lane_version: i64,
+    /// The tenant's use on the day.
+    pub tenant_day: LimitMove,
+    /// The tenant's use over the window of its total.
+    pub tenant_total: LimitMove,
+    /// The users who earn something, in the order in which they come first.
+    pub users: Vec<UserUse>,
+    /// The incentives in their order of publication, each with the place of its user in `users`.
+    pub incentives: Vec<(IncentiveId, usize)>,
+}
+
+/// What a batch is about to use of limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reservation {
+    /// Source partition.
+    pub partition: i32,
+    /// The owner's epoch.
+    pub epoch: i64,
+    /// The batch's number.
+    pub batch_seq: i64,
+    /// By tenant and day; the days of a tenant ascend.
+    pub days: Vec<DayUse>,
+}
+
+/// What a gate says to a reservation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Advice {
+    /// There is room for all of it.
+    Room,
+    /// There is none for so many of its incentives, as far as the gate knows.
+    NoRoom(usize),
+    /// The gate knows nothing, or not in time.
+    Silent,
+}
+
+/// The view of limits that all processes share, in front of the store. It advises and never
+/// decides: its yes authorises nothing, for the commit compares what the batch was decided on, and
+/// its no refuses nothing, for the batch was decided on exact values. So it may be slow, wrong,
+/// empty or gone, and nothing here fails.
+pub trait LimitGate: Send + Sync {
+    /// Tells that this process has taken a partition over: what older epochs had reserved and not
+    /// committed is void. Never waits.
+    fn taken_over(&self, partition: i32, epoch: i64);
+    /// Reserves what a batch is about to use, in the place of whatever the partition had reserved
+    /// and not settled. Waits a moment at most. The same incentive is never counted twice.
+    fn reserve<'a>(
+        &'a self,
+        reservation: &'a Arc<Reservation>,
+    ) -> Pin<Box<dyn Future<Output = Advice> + Send + 'a>>;
+    /// Tells that a reservation is committed: the uses `to` are what is used now. Never waits.
+    fn settle(&self, reservation: Arc<Reservation>);
 }

@@ -15,7 +15,7 @@ use crate::batch::Decider;
 use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::policy::{Ended, Health, Persistence};
-use crate::ports::{Bus, Clock, ControlPlane, HotStore, Position};
+use crate::ports::{Bus, Clock, ControlPlane, HotStore, LimitGate, Position};
 use crate::relay::Relay;
 
 /// Records in a batch at most, unless configured otherwise.
@@ -32,6 +32,8 @@ pub struct Ports {
     pub control: Arc<dyn ControlPlane>,
     /// The clock, for the record only: it decides nothing.
     pub clock: Arc<dyn Clock>,
+    /// The shared view of limits; `None` where the store alone knows them.
+    pub limits: Option<Arc<dyn LimitGate>>,
 }
 
 /// Decides one partition.
@@ -115,7 +117,7 @@ impl Worker {
     }
 
     async fn work(&mut self, stop: &CancellationToken) -> Result<Infallible, Ended> {
-        let Self { ports: Ports { bus, store, .. }, decider, metrics, progress, .. } = self;
+        let Self { ports: Ports { bus, store, limits, .. }, decider, metrics, progress, .. } = self;
         let (partition, batch_max) = (self.partition, self.batch_max);
         let persist = Persistence::new(&self.health, stop);
 
@@ -123,6 +125,9 @@ impl Worker {
         persist.insist(|| bus.verify(partition, position)).await?;
         let (epoch, offset) = (position.epoch, position.next_offset);
         tracing::info!(partition, epoch, offset, "the partition is taken over");
+        if let Some(limits) = limits {
+            limits.taken_over(partition, epoch);
+        }
         loop {
             progress.send_replace(Some(position));
             persist.unless_told_to_stop()?;

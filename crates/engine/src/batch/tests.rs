@@ -1,20 +1,23 @@
 //! Defects, conflicts and cohorts that are due, against a store and a control plane in memory.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
 use std::sync::Mutex;
 
-use domain::config::{CohortSource, TenantConfig, TenantMode};
+use domain::config::{CampaignSource, CohortSource, TenantConfig, TenantMode};
 use domain::decide::Loaded;
-use domain::id::{CohortId, EventId, IncentiveId, UserId};
+use domain::id::{CampaignId, CohortId, EventId, IncentiveId, UserId};
 use domain::incentive::Incentive;
 use domain::limit::LimitSpec;
+use domain::rule::CampaignType;
 use domain::time::{DAY_US, Period, Timestamp, Zone};
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::*;
 use crate::ports::{
-    Appended, Bus, Clock, ControlPlane, IncentiveEvent, NewRecord, Place, PortFuture,
+    Advice, Appended, Bus, Clock, ControlPlane, IncentiveEvent, LimitGate, NewRecord, Place,
+    PortFuture, Reservation,
 };
 
 const TENANT: TenantId = TenantId(Uuid::from_u128(1));
@@ -171,6 +174,7 @@ fn decider(world: &Arc<World>) -> Decider {
         store: world.clone(),
         control: world.clone(),
         clock: world.clone(),
+        limits: None,
     };
     Decider::new(0, ports, Metrics::detached())
 }
@@ -339,4 +343,64 @@ async fn a_cohort_that_cannot_be_recomputed_does_not_stop_the_log() {
     let world = Arc::new(world);
     let diary = run(&world, &mut decider(&world), &records(&WEEKS)).await;
     assert_eq!(diary, ["config", "refresh 2026-02-22T23:00:00Z", "config", "commit 0..6"]);
+}
+
+/// A gate that always says no.
+impl LimitGate for World {
+    fn taken_over(&self, partition: i32, epoch: i64) {
+        note(&self.diary, format!("{partition} taken over by {epoch}"));
+    }
+    fn reserve<'a>(
+        &'a self,
+        reservation: &'a Arc<Reservation>,
+    ) -> Pin<Box<dyn Future<Output = Advice> + Send + 'a>> {
+        let wanted = reservation.days[0].incentives.len();
+        note(&self.diary, format!("reserve {wanted}"));
+        Box::pin(async move { Advice::NoRoom(wanted) })
+    }
+    fn settle(&self, reservation: Arc<Reservation>) {
+        let wanted = reservation.days[0].incentives.len();
+        note(&self.diary, format!("settle {wanted}"));
+    }
+}
+
+fn points() -> CampaignSource {
+    CampaignSource {
+        id: CampaignId(Uuid::from_u128(3)),
+        number: 1,
+        kind: CampaignType::Simple,
+        version: 1,
+        progress_version: 0,
+        priority: 0,
+        created_at: Timestamp::default(),
+        start_at: None,
+        end_at: None,
+        cohort_id: None,
+        rule_json: r#"{"version":1,"on":["purchase"],"rewards":[{"type":"POINTS","amount":"1"}]}"#
+            .to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn a_gate_is_asked_before_each_commit_told_after_it_and_refuses_nothing() {
+    let world = Arc::new(world(None, None));
+    world.config.lock().expect("no panic").campaigns.push(points());
+    *world.stale.lock().expect("no panic") = 1;
+    let mut decider = decider(&world);
+    decider.limits = Some(world.clone());
+    let diary = run(&world, &mut decider, &records(&[NOON; 3])).await;
+    let expected =
+        ["config", "reserve 3", "stale 0..3", "config", "reserve 3", "commit 0..3", "settle 3"];
+    assert_eq!(diary, expected);
+    let batches = world.batches.lock().expect("no panic");
+    assert_eq!(batches[0].incentives.len(), 3, "its no is advice");
+}
+
+#[tokio::test]
+async fn a_batch_that_grants_nothing_does_not_ask() {
+    let world = Arc::new(world(None, None));
+    let mut decider = decider(&world);
+    decider.limits = Some(world.clone());
+    let diary = run(&world, &mut decider, &records(&[NOON])).await;
+    assert_eq!(diary, ["config", "commit 0..1"]);
 }

@@ -80,8 +80,13 @@ impl Server {
         let metrics = Metrics::register(&mut registry);
         let engine = engine::metrics::Metrics::registered(&mut registry);
         let plane = Arc::new(LocalControlPlane::new(control.clone(), clock.clone()));
-        let ports =
-            Ports { bus: bus.clone(), store: hot.clone(), control: plane, clock: clock.clone() };
+        let ports = Ports {
+            bus: bus.clone(),
+            store: hot.clone(),
+            control: plane,
+            clock: clock.clone(),
+            limits: None,
+        };
         let worker = Worker::new(0, BATCH_MAX_DEFAULT, ports, engine.clone());
         let decided = worker.progress();
         let stop = CancellationToken::new();

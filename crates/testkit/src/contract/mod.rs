@@ -60,7 +60,7 @@ pub trait Subject: Send + Sync {
     /// The ports, for the calculator.
     fn ports(&self) -> Ports {
         let (bus, store) = (self.bus(), self.store());
-        Ports { bus, store, control: self.control_plane(), clock: self.clock() }
+        Ports { bus, store, control: self.control_plane(), clock: self.clock(), limits: None }
     }
 }
 
