@@ -23,7 +23,7 @@ use engine::worker::{BATCH_MAX_DEFAULT, Ports, Worker};
 use futures_util::StreamExt as _;
 use http::auth::jwt::UserToken;
 use http::push::{Push, PushMetrics, PushSettings, Verified, VerifyEndUser};
-use http::{App, Config, Parts, Rate};
+use http::{App, Config, Decided, Parts, Rate};
 use store::control::{Control, LocalControlPlane};
 use store::embedded::SqliteBus;
 use store::hot::SqliteHotStore;
@@ -123,7 +123,7 @@ async fn serve(dir: &Path) {
         control,
         ingest: Arc::new(Ingest::new(bus, clock.clone(), ids.clone(), engine)),
         hot,
-        decided,
+        decided: Decided::Here(decided),
         clock: clock.clone(),
         ids,
         probes: Vec::new(),

@@ -37,6 +37,37 @@ pub async fn watch_room(db: SqliteDb, stop: CancellationToken) {
     }
 }
 
+/// Pause between two looks at the partitions of PostgreSQL's tables. The first is at once: a new
+/// database has none.
+#[cfg(feature = "distributed")]
+const PARTITIONS_EVERY: Duration = Duration::from_secs(3600);
+
+/// Makes the months ahead and drops those behind the retention, until told to stop. Several
+/// processes may do so at once.
+#[cfg(feature = "distributed")]
+pub async fn keep_partitions(
+    db: store::PgDb,
+    clock: Arc<dyn Clock>,
+    retention: store::postgres::Retention,
+    stop: CancellationToken,
+) {
+    loop {
+        match store::postgres::keep_partitions(&db, clock.now(), retention).await {
+            Ok(kept) if kept == store::postgres::Kept::default() => {}
+            Ok(kept) => {
+                let (made, dropped) = (kept.made.join(" "), kept.dropped.join(" "));
+                tracing::info!(made, dropped, ids = kept.ids_forgotten, "partitions are kept");
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the partitions were not kept; it is tried again in an hour");
+            }
+        }
+        if stop.run_until_cancelled(tokio::time::sleep(PARTITIONS_EVERY)).await.is_none() {
+            return;
+        }
+    }
+}
+
 /// One round.
 async fn round(control: &Control, clock: &dyn Clock) -> store::Result<()> {
     let mut page = PageRequest::first(PAGE_SIZE_MAX)?;

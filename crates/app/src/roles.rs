@@ -1,10 +1,11 @@
 //! Which parts of the platform this process runs. The short names are those of the components.
 
 use domain::shape::suggest;
+use http::route::{Service, Services};
 
 use crate::failure::{Failure, Outcome};
 
-/// A role, with what it does; `None` where the embedded profile has nothing to run.
+/// A role, with what it does; `None` where there is nothing to run yet.
 const ROLES: &[(&str, Option<&str>)] = &[
     ("events", Some("takes events")),
     ("cms", Some("tenants, limits and campaigns")),
@@ -17,8 +18,14 @@ const ROLES: &[(&str, Option<&str>)] = &[
 ];
 
 /// The roles of a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Roles {
+    /// Takes events.
+    pub events: bool,
+    /// Serves tenants, limits and campaigns.
+    pub cms: bool,
+    /// Serves cohorts.
+    pub cohorts: bool,
     /// Decides events and relays.
     pub calculator: bool,
     /// Pushes to devices.
@@ -27,20 +34,35 @@ pub struct Roles {
 
 impl Roles {
     /// Everything.
-    pub const ALL: Self = Self { calculator: true, push: true };
+    pub const ALL: Self =
+        Self { events: true, cms: true, cohorts: true, calculator: true, push: true };
 
-    /// From their names; none, or `all`, is everything. Errors: an unknown name, or a role that
-    /// needs the distributed profile.
+    /// What is served over HTTP.
+    pub fn services(self) -> Services {
+        let all = [
+            (self.events, Service::Events),
+            (self.cms, Service::Cms),
+            (self.cohorts, Service::Cohorts),
+            (self.push, Service::Push),
+        ];
+        Services::of(all.into_iter().filter(|(is_ours, _)| *is_ours).map(|(_, service)| service))
+    }
+
+    /// From their names; none, or `all`, is everything. Errors: an unknown name, or a role of
+    /// a later version.
     pub fn parse(names: &[String]) -> Outcome<Self> {
-        let mut roles = Self { calculator: false, push: false };
+        let mut roles = Self::default();
         for name in names.iter().map(|name| name.trim()) {
             match (name, ROLES.iter().find(|(known, _)| *known == name)) {
                 ("all", _) => return Ok(Self::ALL),
                 (_, Some((_, None))) => {
                     return Err(Failure::usage(format!("the role {name} has nothing to run here"))
-                        .why("it belongs to the distributed profile or to a later version")
+                        .why("it belongs to a later version")
                         .mend("leave it out"));
                 }
+                ("events", _) => roles.events = true,
+                ("cms", _) => roles.cms = true,
+                ("cohorts", _) => roles.cohorts = true,
                 ("ic", _) => roles.calculator = true,
                 ("dcm", _) => roles.push = true,
                 (_, Some(_)) => {}
@@ -59,7 +81,7 @@ impl Roles {
 
 #[cfg(test)]
 mod tests {
-    use super::Roles;
+    use super::{Roles, Service};
 
     #[test]
     fn roles_are_read_by_their_names() {
@@ -69,7 +91,9 @@ mod tests {
         };
         assert_eq!(parse(&[]), Ok(Roles::ALL));
         assert_eq!(parse(&["events", "all"]), Ok(Roles::ALL));
-        assert_eq!(parse(&["events", "ic"]), Ok(Roles { calculator: true, push: false }));
+        let two = Roles { events: true, calculator: true, ..Roles::default() };
+        assert_eq!(parse(&["events", "ic"]), Ok(two));
+        assert!(two.services().has(Service::Events) && !two.services().has(Service::Cms));
         assert_eq!(parse(&["dcmm"]), Err(r#""dcmm" is no role; did you mean dcm?"#.into()));
         assert_eq!(parse(&["analytics"]), Err("the role analytics has nothing to run here".into()));
     }

@@ -1,21 +1,18 @@
 //! The platform with its HTTP server: started as a whole, stopped in order.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::api::tenants::create::NewLimits;
 use http::push::{Push, PushMetrics, PushSettings};
-use http::{App, Config, Parts, Probe};
-use store::DbOptions;
+use http::{App, Config, Parts};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::data_dir;
 use crate::failure::{Code, Failure, Outcome};
-use crate::platform::Platform;
+use crate::platform::{Data, Platform};
 use crate::roles::Roles;
 
 /// How long devices may take to hear that they should reconnect.
@@ -26,7 +23,7 @@ pub struct Start<'a> {
     /// Where to listen; port 0 picks one.
     pub listen: SocketAddr,
     /// Where the data is.
-    pub data_dir: &'a Path,
+    pub data: Data<'a>,
     /// Which parts run.
     pub roles: Roles,
     /// The admin's bearer token.
@@ -55,9 +52,9 @@ impl Server {
         // First, since it is the likeliest to fail and costs nothing.
         let listener = bind(start.listen).await?;
         let local = listener.local_addr().map_err(|e| busy(start.listen, &e))?;
-        let mut platform =
-            Platform::start(start.data_dir, start.roles, &options(start.dev)).await?;
-        let mut config = Config::new(data_dir::server_key(start.data_dir, platform.ids.as_ref())?);
+        let mut platform = Platform::start(start.data, start.roles).await?;
+        let mut config = Config::new(platform.server_key);
+        config.services = start.roles.services();
         config.admin_token = Some(start.admin_token.into());
         config.default_limits = start.default_limits;
         config.dev = start.dev;
@@ -93,22 +90,8 @@ impl Server {
     }
 }
 
-/// A demo shares its machine with an editor and a browser: less of the file is kept in memory.
-fn options(dev: bool) -> DbOptions {
-    match dev {
-        true => DbOptions { mmap_bytes: 32 << 20, cache_kib: 24 * 1024, ..DbOptions::default() },
-        false => DbOptions::default(),
-    }
-}
-
 fn parts(platform: &mut Platform, config: Config) -> Parts {
     let metrics = http::Metrics::register(&mut platform.registry);
-    let db = platform.db.clone();
-    let room = move || db.lack_of_room().map_or(Ok(()), Err);
-    let probes = vec![
-        Probe { name: "calculator", check: platform.health_probe() },
-        Probe { name: "store", check: Box::new(room) },
-    ];
     Parts {
         control: platform.control.clone(),
         ingest: platform.ingest.clone(),
@@ -116,7 +99,7 @@ fn parts(platform: &mut Platform, config: Config) -> Parts {
         decided: platform.decided.clone(),
         clock: platform.clock.clone(),
         ids: platform.ids.clone(),
-        probes,
+        probes: std::mem::take(&mut platform.probes),
         metrics,
         registry: Arc::new(std::mem::take(&mut platform.registry)),
         config,

@@ -76,6 +76,22 @@ impl KafkaBus {
         Ok(bus)
     }
 
+    /// Asks whether Kafka answers and has the topic of events.
+    ///
+    /// # Errors
+    /// `Unavailable`: what is wrong.
+    pub async fn ping(&self) -> Result<(), PortError> {
+        self.reader.ping().await
+    }
+
+    /// Leaves the group, so that others need not wait for our session to time out. Nothing is
+    /// assigned to us any more. Blocks for a moment.
+    pub fn leave(&self) {
+        if let Some(membership) = &self.membership {
+            membership.leave();
+        }
+    }
+
     async fn appended(&self, records: Vec<NewRecord>) -> Result<Vec<Appended>, PortError> {
         registered(&self.event_codec, ACTION_EVENT).await?;
         let outgoing = |NewRecord { event, kind, content_hash }: NewRecord| {

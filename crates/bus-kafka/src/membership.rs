@@ -26,7 +26,7 @@ pub struct Membership {
     /// Offset of the next record to decide, by partition.
     reached: Arc<Mutex<BTreeMap<i32, i64>>>,
     stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What the group tells.
@@ -97,7 +97,7 @@ impl Membership {
             move || attend(&consumer, &reached, &stop)
         });
         let thread = thread.map_err(|e| failure::unavailable(format!("no thread: {e}")))?;
-        Ok(Self { assigned, reached, stop, thread: Some(thread) })
+        Ok(Self { assigned, reached, stop, thread: Mutex::new(Some(thread)) })
     }
 
     /// The partitions, as they come and go.
@@ -110,15 +110,21 @@ impl Membership {
         let mut reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
         reached.insert(partition, offset);
     }
+
+    /// Leaves the group, so that others need not wait for the session to time out. Returns when it
+    /// is left.
+    pub fn leave(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            _ = thread.join();
+        }
+    }
 }
 
 impl Drop for Membership {
-    /// Leaves the group, so that others need not wait for the session to time out.
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            _ = thread.join();
-        }
+        self.leave();
     }
 }
 

@@ -24,7 +24,7 @@ use crate::avro::{Codec, CodecError};
 use crate::failure::{self, blocking};
 use crate::record;
 use crate::settings::Settings;
-use crate::topics::{ANSWER_MAX, is_out_of_range};
+use crate::topics::{self, ANSWER_MAX, is_out_of_range};
 
 /// Bytes of values taken at once; one value may go beyond.
 const TAKE_BYTES_MAX: usize = 8 << 20;
@@ -168,6 +168,12 @@ impl Reader {
         let asked =
             blocking(move || client.fetch_watermarks(&topic, partition, ANSWER_MAX)).await?;
         asked.map_err(|e| failure::kafka(&format!("asking for {}:{partition}", self.topic), &e))
+    }
+
+    /// Asks whether Kafka answers and has the topic.
+    pub async fn ping(&self) -> Result<(), PortError> {
+        let (client, topic) = (self.client.clone(), self.topic.clone());
+        blocking(move || topics::partitions(client.client(), &topic).map(|_| ())).await?
     }
 
     /// Compares the log with a position; see the port.

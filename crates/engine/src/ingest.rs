@@ -171,17 +171,18 @@ impl Ingest {
     }
 
     /// Sets a user's attributes, by an event like any other: nothing decides on data from outside
-    /// the log. Errors: [`IngestError`].
+    /// the log. Returns the id of that event too, unless it was faulty. Errors: [`IngestError`].
     pub async fn put_user_attributes(
         &self,
         tenant: TenantId,
         kind: RecordKind,
         new: NewAttributes,
-    ) -> Result<Ingested, IngestError> {
+    ) -> Result<(Option<EventId>, Ingested), IngestError> {
         let record = self.attributes_record(tenant, kind, new);
+        let id = record.as_ref().ok().map(|record| record.event.event_id.clone());
         let mut results = self.append(vec![record]).await?;
         // Invariant: a result for each event.
-        Ok(results.pop().unwrap_or(Ingested::Rejected(Rejection::NoTenant)))
+        Ok((id, results.pop().unwrap_or(Ingested::Rejected(Rejection::NoTenant))))
     }
 
     fn attributes_record(

@@ -5,6 +5,7 @@ pub mod admission;
 mod assemble;
 pub mod batch;
 pub mod crash;
+pub mod crew;
 pub mod hub;
 pub mod ingest;
 pub mod metrics;

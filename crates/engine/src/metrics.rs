@@ -10,6 +10,7 @@ use prometheus_client::registry::Registry;
 use crate::ports::Advice;
 
 type Label = [(&'static str, &'static str); 1];
+type ByPartition = Family<[(&'static str, String); 1], Gauge>;
 
 /// Counters and histograms of the event path; clones share them.
 #[derive(Clone, Debug)]
@@ -24,6 +25,9 @@ pub struct Metrics {
     batch_events: Histogram,
     decide_seconds: Histogram,
     commit_seconds: Histogram,
+    decided_lags: ByPartition,
+    relay_lags: ByPartition,
+    /// Those of one partition.
     decided_lag: Gauge,
     relay_lag: Gauge,
     limits_mode: Family<Label, Gauge>,
@@ -49,8 +53,8 @@ impl Metrics {
         r.register("batch_decide_seconds", help, m.decide_seconds);
         let help = "Time to commit a batch, in seconds";
         r.register("batch_commit_seconds", help, m.commit_seconds);
-        r.register("decided_lag_records", "Records in the log, not yet decided", m.decided_lag);
-        r.register("relay_lag_batches", "Batches committed, not yet published", m.relay_lag);
+        r.register("decided_lag_records", "Records in the log, not yet decided", m.decided_lags);
+        r.register("relay_lag_batches", "Batches committed, not yet published", m.relay_lags);
         let help = "1 for what answers for limits: redis in front of the store, or the store alone";
         r.register("limits_mode", help, m.limits_mode);
         r.register("limits_advice", "Batches by what Redis said to them", m.limits_advice);
@@ -73,12 +77,29 @@ impl Metrics {
             batch_events: Histogram::new(exponential_buckets(1.0, 2.0, 13)),
             decide_seconds: seconds(),
             commit_seconds: seconds(),
+            decided_lags: Family::default(),
+            relay_lags: Family::default(),
             decided_lag: Gauge::default(),
             relay_lag: Gauge::default(),
             limits_mode: Family::default(),
             limits_advice: Family::default(),
             limits_events: Family::default(),
         }
+    }
+
+    /// The same metrics, for who works on this partition.
+    pub(crate) fn of_partition(&self, partition: i32) -> Self {
+        let label = [("partition", partition.to_string())];
+        let decided_lag = Gauge::clone(&self.decided_lags.get_or_create(&label));
+        let relay_lag = Gauge::clone(&self.relay_lags.get_or_create(&label));
+        Self { decided_lag, relay_lag, ..self.clone() }
+    }
+
+    /// Shows nothing more of a partition that somebody else works on.
+    pub(crate) fn forget_partition(&self, partition: i32) {
+        let label = [("partition", partition.to_string())];
+        self.decided_lags.remove(&label);
+        self.relay_lags.remove(&label);
     }
 
     pub(crate) fn offered(&self, result: &'static str) {

@@ -50,6 +50,7 @@ pub struct Worker {
 impl Worker {
     /// A worker of one partition that takes at most `batch_max` records at a time.
     pub fn new(partition: i32, batch_max: usize, ports: Ports, metrics: Metrics) -> Self {
+        let metrics = metrics.of_partition(partition);
         let decider = Decider::new(partition, ports.clone(), metrics.clone());
         let progress = watch::Sender::new(None);
         let health = watch::Sender::new(Health::Starting);

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use crate::api::tenants::create::NewLimits;
 use crate::auth::Directory;
 use crate::metrics::Metrics;
+use crate::route::Services;
 
 /// A part of the platform that must be up before this process takes requests.
 pub struct Probe {
@@ -21,6 +22,16 @@ pub struct Probe {
     pub name: &'static str,
     /// `Err` says what is wrong, in plain words.
     pub check: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
+}
+
+/// How the server hears that an event is decided, for callers who wait for it.
+#[derive(Clone, Debug)]
+pub enum Decided {
+    /// There is one log, decided in this process: its position tells at once. `None` until the
+    /// calculator has started.
+    Here(watch::Receiver<Option<Position>>),
+    /// In any process: the store is asked, after growing pauses.
+    Anywhere,
 }
 
 /// All that handlers use. Made once by the binary (or a test) and shared by [`App`].
@@ -31,8 +42,8 @@ pub struct Parts {
     pub ingest: Arc<Ingest>,
     /// The event path's store: dry runs, and what a push client missed.
     pub hot: Arc<dyn HotStore>,
-    /// How far the log is decided, as the calculator tells it; `None` until it has started.
-    pub decided: watch::Receiver<Option<Position>>,
+    /// How it is heard that an event is decided.
+    pub decided: Decided,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// Makes ids and secrets.
@@ -58,6 +69,8 @@ pub struct Config {
     pub dev: bool,
     /// The limits of a new tenant whose request names none.
     pub default_limits: NewLimits,
+    /// What this process serves; push is served where there is a hub for it.
+    pub services: Services,
     /// Requests a second that one credential may make, and how many at once after a pause.
     pub rate: Rate,
     /// Requests that may be in progress at the same time; more are answered 503.
@@ -90,6 +103,7 @@ impl Config {
             server_key,
             dev: false,
             default_limits: NewLimits::default(),
+            services: Services::all(),
             rate: Rate { per_second: 2_000, burst: 10_000 },
             in_flight_max: 4_096,
             connections_max: 20_000,

@@ -10,7 +10,7 @@ use axum::routing::{MethodFilter, MethodRouter};
 use crate::app::App;
 use crate::dispatch::{self, Verbs};
 use crate::push::Push;
-use crate::route::Route;
+use crate::route::{Route, Service};
 use crate::routes;
 
 /// The whole API without push, as an axum router.
@@ -28,9 +28,7 @@ pub fn router_of(app: App, table: Vec<Route>) -> Router {
     assemble(app, table, None)
 }
 
-fn assemble(app: App, mut table: Vec<Route>, push: Option<Arc<Push>>) -> Router {
-    // What nothing here can serve is not there.
-    table.retain(|route| push.is_some() || route.connect().is_none());
+fn assemble(app: App, table: Vec<Route>, push: Option<Arc<Push>>) -> Router {
     let verbs = Arc::new(Verbs::of(&table));
     let mut by_path: BTreeMap<String, Vec<Arc<Route>>> = BTreeMap::new();
     for route in table {
@@ -53,6 +51,11 @@ fn methods(app: &App, push: Option<&Arc<Push>>, operations: Vec<Arc<Route>>) -> 
     for route in operations {
         // The table holds only methods that axum knows; a test asks every route.
         let Ok(filter) = MethodFilter::try_from(route.method.clone()) else { continue };
+        if let Some(service) = elsewhere(app, push, &route) {
+            methods =
+                methods.on(filter, move |request: Request| dispatch::not_served(service, request));
+            continue;
+        }
         if let (Some(connect), Some(push)) = (route.connect(), push) {
             let (push, id) = (push.clone(), route.doc.id);
             methods = methods.on(filter, move |request: Request| {
@@ -65,4 +68,13 @@ fn methods(app: &App, push: Option<&Arc<Push>>, operations: Vec<Arc<Route>>) -> 
             .on(filter, move |request: Request| dispatch::run(app.clone(), route.clone(), request));
     }
     methods
+}
+
+/// The service of a route that this process leaves to others.
+fn elsewhere(app: &App, push: Option<&Arc<Push>>, route: &Route) -> Option<Service> {
+    let has = |service: &Service| match service {
+        Service::Push => push.is_some(),
+        service => app.config.services.has(*service),
+    };
+    route.service().filter(|service| !has(service))
 }

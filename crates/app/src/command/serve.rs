@@ -1,11 +1,14 @@
 //! `incent serve`: runs the platform until it is told to stop.
 
 use engine::crash::{self, CrashPlan};
+use store::DbOptions;
 
+use crate::config::distributed::Profile;
 use crate::config::server::{self, Settings};
 use crate::failure::{Code, Failure, Outcome};
 use crate::interrupt::stop_token;
 use crate::output::Output;
+use crate::platform::Data;
 use crate::roles::Roles;
 use crate::server::{Server, Start};
 use crate::telemetry;
@@ -19,7 +22,8 @@ one at once.
 Examples:
   INCENT_ADMIN_TOKEN=$(openssl rand -hex 32) incent serve
   incent serve --listen 0.0.0.0:8080 --data-dir /var/lib/incent
-  incent serve --config incent.yaml --log warn,engine=debug")]
+  incent serve --config incent.yaml --log warn,engine=debug
+  incent serve --database-url postgresql://db/ic_db --kafka kafka:9092 --roles ic")]
 pub struct Args {
     /// What to run with.
     #[command(flatten)]
@@ -40,9 +44,15 @@ pub fn run(args: Args, out: &Output) -> Outcome {
             ));
     };
     telemetry::start(out, settings.log_format, &settings.log)?;
+    let options = DbOptions::default();
+    let data = match &settings.profile {
+        Profile::Embedded => Data::Dir(&settings.data_dir, &options),
+        #[cfg(feature = "distributed")]
+        Profile::Distributed(services) => Data::Services(services),
+    };
     let start = Start {
         listen: settings.listen,
-        data_dir: &settings.data_dir,
+        data,
         roles,
         admin_token,
         default_limits: settings.default_limits,

@@ -2,6 +2,7 @@
 //! defaults.
 
 pub mod connection;
+pub mod distributed;
 pub mod document;
 pub mod server;
 

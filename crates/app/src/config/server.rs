@@ -1,12 +1,14 @@
 //! Settings of `serve`.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use domain::shape::Text;
+use domain::shape::{Text, Whole};
 use engine::crash::CrashPlan;
 use http::api::tenants::create::NewLimits;
 
+use super::distributed::{self, Profile};
 use super::document;
 use crate::failure::{Failure, Outcome};
 use crate::telemetry::LogFormat;
@@ -45,6 +47,9 @@ pub struct Flags {
     /// How logs are written [default: text on a terminal, json otherwise]
     #[arg(long, env = "INCENT_LOG_FORMAT", value_enum, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
+    /// What chooses the distributed profile, and its services.
+    #[command(flatten)]
+    pub distributed: distributed::Flags,
     /// Where and when to die, for tests: POINT or POINT:COUNT
     #[arg(long, env = "INCENT_CRASH_AT", hide = true)]
     pub crash_at: Option<CrashPlan>,
@@ -75,6 +80,33 @@ domain::shape! {
         "adminToken" admin_token: Option<Text<1, 512>>,
         /// Limits of a new tenant whose request names none; without them it has no caps.
         "defaultLimits" default_limits: Option<NewLimits>,
+        /// PostgreSQL, as `postgresql://user@host:5432/ic_db`; chooses the distributed profile.
+        /// Better kept in `INCENT_DATABASE_URL` when it holds a password.
+        "databaseUrl" database_url: Option<Text<1, 2000>>,
+        /// Kafka's brokers, as `host:9092,host:9092`.
+        "kafka" kafka: Option<Text<1, 2000>>,
+        /// Further properties of librdkafka, such as `security.protocol`.
+        "kafkaProperties" kafka_properties: Option<BTreeMap<String, String>>,
+        /// Topic of the events.
+        "eventsTopic" events_topic: Option<Text<1, 249>>,
+        /// Topic of the announcements.
+        "incentivesTopic" incentives_topic: Option<Text<1, 249>>,
+        /// Consumer group of the processes that decide.
+        "group" group: Option<Text<1, 200>>,
+        /// Schema registry, as `http://registry:8081`; without one, values carry their schema's hash.
+        "schemaRegistry" schema_registry: Option<Text<1, 2000>>,
+        /// The header `Authorization` for the schema registry. Better kept in
+        /// `INCENT_SCHEMA_REGISTRY_AUTHORIZATION`.
+        "schemaRegistryAuthorization" schema_registry_authorization: Option<Text<1, 2000>>,
+        /// Redis in front of the limits, as `redis://host:6379`; without it PostgreSQL alone decides.
+        "redisUrl" redis_url: Option<Text<1, 2000>>,
+        /// Secret that all processes share, 32 bytes in hexadecimal. Better kept in
+        /// `INCENT_SERVER_KEY`.
+        "serverKey" server_key: Option<Text<64, 64>>,
+        /// Days that events are kept; for ever when left out.
+        "eventsDays" events_days: Option<Whole<1, 36_500>>,
+        /// Days that incentives are kept; for ever when left out.
+        "incentivesDays" incentives_days: Option<Whole<1, 36_500>>,
         /// What is logged: a level, or a list such as `warn,engine=debug`.
         "log" log: Option<Text<1, 1000>>,
         /// How logs are written.
@@ -89,6 +121,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Where the data is.
     pub data_dir: PathBuf,
+    /// Which profile, and its services.
+    pub profile: Profile,
     /// Which roles run, as written; empty = all.
     pub roles: Vec<String>,
     /// The admin's bearer token, if there is one.
@@ -119,6 +153,7 @@ impl Settings {
         Ok(Self {
             listen: address(&listen)?,
             data_dir,
+            profile: flags.distributed.over(file.as_ref()).profile()?,
             roles: flags.roles.or_else(|| file.as_ref()?.roles.clone()).unwrap_or_default(),
             admin_token: token
                 .or_else(|| file.as_ref()?.admin_token.as_ref().map(ToString::to_string)),

@@ -208,9 +208,10 @@ async fn attributes_become_an_event() {
         put(r#"{"tier": "gold"}"#, None).await.expect("answers"),
         put(r#"{"tier": "gold"}"#, Some(time(NOW))).await.expect("answers"),
     ];
-    assert!(results.iter().all(|r| r.as_str() == "ACCEPTED"), "{results:?}");
+    assert!(results.iter().all(|(_, r)| r.as_str() == "ACCEPTED"), "{results:?}");
     let taken = desk.taken();
     let event = &taken[0].event;
+    assert_eq!(results[0].0.as_ref(), Some(&event.event_id));
     assert_eq!((event.action.as_str(), &*event.payload), ("$user.updated", r#"{"tier":"gold"}"#));
     assert_ne!(event.event_id, taken[1].event.event_id, "setting the same twice is two events");
 
@@ -218,7 +219,7 @@ async fn attributes_become_an_event() {
     for (attributes, pointer) in
         [("{", "/attributes"), (r#"{"a":1e999}"#, "/attributes/a"), (&long, "/attributes")]
     {
-        match put(attributes, None).await.expect("answers") {
+        match put(attributes, None).await.expect("answers").1 {
             Ingested::Rejected(Rejection::Faulty(fault)) => assert_eq!(fault.pointer, pointer),
             other => panic!("{other:?}"),
         }

@@ -1,6 +1,7 @@
 //! Integration tests of the engine.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod crew;
 mod hub;
 mod ingest;

@@ -26,7 +26,7 @@ use crate::auth;
 use crate::call::{self, Call, Sent};
 use crate::problem::{Code, Origin, Problem};
 use crate::push::Push;
-use crate::route::{Connect, Route};
+use crate::route::{Connect, Route, Service};
 
 pub use idempotency::{Running, forget_old};
 pub use rate::RateLimiter;
@@ -209,6 +209,15 @@ pub async fn connect(
 /// No route: 404.
 pub async fn no_route(request: Request) -> Response<Body> {
     respond(&request, no_such_address())
+}
+
+/// The address is known, and another process serves it: 404.
+pub async fn not_served(service: Service, request: Request) -> Response<Body> {
+    let detail = format!(
+        "This process does not serve it: its roles leave {service} out. Ask one that has the role \
+         {service}."
+    );
+    respond(&request, Problem::new(Code::NotFound, detail))
 }
 
 /// The path has routes, but none with this method: 405.

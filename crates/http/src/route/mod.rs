@@ -6,6 +6,7 @@
 mod access;
 mod connect;
 mod handler;
+mod service;
 
 use axum::http::Method;
 
@@ -13,6 +14,7 @@ use crate::openapi::Operation;
 pub use access::{Access, Scope};
 pub use connect::{Connect, Connected};
 pub use handler::{Handle, Handler, HandlerFuture};
+pub use service::{Service, Services};
 
 use domain::shape::Schemas;
 
@@ -78,6 +80,13 @@ impl Route {
         match self.serve {
             Serve::Call(_) => None,
             Serve::Connection(connect) => Some(connect),
+        }
+    }
+    /// Which component serves it; `None` when every process does.
+    pub fn service(&self) -> Option<Service> {
+        match self.serve {
+            Serve::Call(_) => Service::of(&self.method, self.path),
+            Serve::Connection(_) => Some(Service::Push),
         }
     }
     /// The same with a larger bound of its body, bytes.

@@ -11,7 +11,7 @@ use engine::ingest::Ingest;
 use engine::ports::{Bus, Clock, HotStore, IdGen};
 use engine::worker::{BATCH_MAX_DEFAULT, Ports, Worker};
 use http::push::{Push, PushMetrics, PushSettings};
-use http::{App, Config, Metrics, Parts};
+use http::{App, Config, Decided, Metrics, Parts};
 use http_body_util::BodyExt as _;
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
@@ -97,7 +97,7 @@ impl Server {
             control,
             ingest: Arc::new(Ingest::new(bus, clock.clone(), ids.clone(), engine)),
             hot,
-            decided,
+            decided: Decided::Here(decided),
             clock: clock.clone(),
             ids,
             probes: Vec::new(),

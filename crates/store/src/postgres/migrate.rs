@@ -38,6 +38,29 @@ pub async fn migrate(db: &PgDb, now: Timestamp) -> Result<Vec<&'static str>> {
     Ok(names)
 }
 
+/// Whether the database has exactly this program's schema. Errors: [`StoreError::Schema`] says what
+/// to do.
+pub async fn check_current(db: &PgDb) -> Result<()> {
+    let mut client = db.client().await?;
+    let transaction = tokio_postgres::Client::transaction(&mut client).await?;
+    let is_there = "select to_regclass('schema_migrations') is not null";
+    let known = match transaction.query_one(is_there, &[]).await?.try_get(0)? {
+        true => applied(&transaction).await?,
+        false => Vec::new(),
+    };
+    check(&known, POSTGRES)?;
+    let Some(step) = POSTGRES.get(known.len()) else { return Ok(()) };
+    let what = match known.is_empty() {
+        true => "the database has no tables of ours yet: run `incent migrate` once".to_owned(),
+        false => format!(
+            "the database lacks migration {:04}_{}: it was written by an older version; run \
+             `incent migrate` of this one, which applies it",
+            step.version, step.name
+        ),
+    };
+    Err(StoreError::Schema { what })
+}
+
 async fn apply(
     transaction: &Transaction<'_>,
     steps: &[Migration],

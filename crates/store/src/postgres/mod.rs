@@ -12,7 +12,7 @@ use std::time::Duration;
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
 use tokio_postgres::{Config, NoTls};
 
-pub use self::migrate::{POSTGRES, migrate};
+pub use self::migrate::{POSTGRES, check_current, migrate};
 pub use self::partitions::{Kept, Retention, keep_partitions};
 use crate::error::{Result, StoreError};
 
@@ -95,6 +95,11 @@ impl PgDb {
     /// connections are busy for too long.
     pub async fn client(&self) -> Result<Object> {
         Ok(self.pool.get().await?)
+    }
+
+    /// Asks whether the database answers. Errors: why not.
+    pub async fn ping(&self) -> Result<()> {
+        Ok(self.client().await?.batch_execute("select 1").await?)
     }
 
     /// Closes all connections.

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use http::api::tenants::create::NewLimits;
+use store::DbOptions;
 use tokio_util::sync::CancellationToken;
 
 use super::serve::{arm, runtime};
@@ -19,6 +20,7 @@ use crate::config::server::{DATA_DIR, LISTEN, address};
 use crate::failure::{Code, Failure, Outcome};
 use crate::interrupt::stop_token;
 use crate::output::{Format, Ink, Output};
+use crate::platform::Data;
 use crate::roles::Roles;
 use crate::server::{Server, Start};
 use crate::telemetry::{self, LogFormat};
@@ -101,9 +103,11 @@ async fn start(args: &Args, dir: &DataDir, out: &Output) -> Outcome<(Server, Arc
     let admin_token = args.admin_token.clone().filter(|token| !token.is_empty());
     let admin_token =
         admin_token.or_else(|| kept.admin_token.clone()).unwrap_or_else(setup::secret);
+    // A demo shares its machine with an editor and a browser: less of the file is kept in memory.
+    let options = DbOptions { mmap_bytes: 32 << 20, cache_kib: 24 * 1024, ..DbOptions::default() };
     let begin = |listen| Start {
         listen,
-        data_dir: dir.path(),
+        data: Data::Dir(dir.path(), &options),
         roles: Roles::ALL,
         admin_token: admin_token.clone(),
         default_limits: NewLimits::default(),
@@ -145,7 +149,10 @@ async fn finish(
     replayed: &Replayed,
     out: &Output,
 ) -> Outcome {
-    let report = store::report::report(&server.platform.db, demo.tenant).await;
+    let Some(db) = server.platform.sqlite() else {
+        return Err(Failure::new(Code::Failure, "the demo runs on the embedded profile only"));
+    };
+    let report = store::report::report(db, demo.tenant).await;
     let report = report.map_err(|e| crate::data_dir::failure("sum up", &args.data_dir, &e))?;
     if out.asked_for().is_some_and(|format| format != Format::Table) {
         return out.document(&summary::document(&report, replayed), |_| String::new());

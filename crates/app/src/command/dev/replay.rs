@@ -14,7 +14,7 @@ use crate::data_dir;
 use crate::demo::PURCHASES;
 use crate::failure::{Code, Failure, Outcome};
 use crate::output::Output;
-use crate::platform::Platform;
+use crate::platform::{PARTITION, Platform};
 use crate::progress::Progress;
 use crate::reading::mapping::{Flags, Mapping};
 use crate::reading::{Events, Item, Kind};
@@ -56,7 +56,7 @@ pub async fn replay(
     let decided_of = |position: i64, first: Option<i64>| {
         u64::try_from(position - first.unwrap_or(position)).unwrap_or(0).min(purchases)
     };
-    let mut decided = platform.decided.clone();
+    let mut decided = platform.board.progress(PARTITION);
     let mut items = items.into_iter();
     loop {
         let batch: Vec<IncomingEvent> = items.by_ref().take(EVENTS_MAX).map(incoming).collect();
@@ -76,9 +76,12 @@ pub async fn replay(
         if position >= end {
             break;
         }
-        if decided.changed().await.is_err() {
-            return Err(Failure::new(Code::Failure, "the calculator has ended")
-                .why(platform.calculator_health().err().unwrap_or_default()));
+        tokio::select! {
+            // The platform keeps the channel open.
+            _ = decided.changed() => {}
+            why = platform.board.halted() => {
+                return Err(Failure::new(Code::Failure, "the calculator has ended").why(why));
+            }
         }
     }
     let took = started.elapsed();

@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use axum::http::HeaderMap;
 use domain::event::RecordKind;
+use domain::id::{EventId, TenantId};
 use domain::shape::{FaultCode, Faults};
 use engine::ingest::{IngestError, Ingested, Rejection};
+use engine::ports::Position;
 
-use crate::app::App;
+use crate::app::{App, Decided};
 use crate::problem::{Code, Problem, sentence};
 
 pub use incoming::{NewEvent, read_event};
@@ -108,9 +110,49 @@ pub fn wait_wanted(headers: &HeaderMap) -> Option<Duration> {
     seconds.next_back().map(|seconds| Duration::from_secs(seconds.min(WAIT_SECONDS_MAX)))
 }
 
-/// Waits until the record at an offset is decided. False when it was not in time, or nobody decides.
-pub async fn decided(app: &App, offset: i64, wait: Duration) -> bool {
-    let mut progress = app.decided.clone();
-    let reached = progress.wait_for(|at| at.is_some_and(|position| position.next_offset > offset));
-    matches!(tokio::time::timeout(wait, reached).await, Ok(Ok(_)))
+/// Pause before the store is asked again whether an event is decided; it doubles up to the other.
+const ASK_AFTER: Duration = Duration::from_millis(2);
+/// The longest of these pauses: callers who wait long are many, and the store has other work.
+const ASK_AFTER_MAX: Duration = Duration::from_millis(250);
+
+/// An event that is in the log, as its caller waits for it.
+#[derive(Clone, Debug)]
+pub struct Awaited {
+    /// Whose.
+    pub tenant: TenantId,
+    /// Its id.
+    pub event: EventId,
+    /// Where it is in its partition.
+    pub offset: i64,
+}
+
+/// Waits until an event is decided. False when it was not in time, or nobody decides.
+pub async fn decided(app: &App, event: &Awaited, wait: Duration) -> bool {
+    let decided = async {
+        match &app.decided {
+            Decided::Here(progress) => {
+                let mut progress = progress.clone();
+                let is_past = |at: &Position| at.next_offset > event.offset;
+                progress.wait_for(|at| at.as_ref().is_some_and(is_past)).await.is_ok()
+            }
+            Decided::Anywhere => has_outcome(app, event).await,
+        }
+    };
+    tokio::time::timeout(wait, decided).await.unwrap_or(false)
+}
+
+/// Asks until the event has an outcome. False when the store does not answer.
+async fn has_outcome(app: &App, event: &Awaited) -> bool {
+    let mut pause = ASK_AFTER;
+    loop {
+        tokio::time::sleep(pause).await;
+        match app.hot.outcome(event.tenant, &event.event).await {
+            Ok(None) => pause = (pause * 2).min(ASK_AFTER_MAX),
+            Ok(Some(_)) => return true,
+            Err(error) => {
+                tracing::debug!(%error, "a caller waits no longer for a decision");
+                return false;
+            }
+        }
+    }
 }

@@ -7,7 +7,7 @@ use engine::ingest::{IncomingEvent, Ingested};
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
-use super::{NewEvent, Receipt, SendAs, decided, read_event, wait_wanted};
+use super::{Awaited, NewEvent, Receipt, SendAs, decided, read_event, wait_wanted};
 use crate::api::decisions::explain::{EventDecision, explain};
 use crate::call::{Accepted, Call, Query, Reply, Take, check_json, malformed};
 use crate::openapi::Operation;
@@ -78,8 +78,9 @@ pub async fn handle(
     if let Ingested::Rejected(why) = result {
         return Err(why.into());
     }
-    let decision = match (wait_wanted(&call.sent.headers), offset) {
-        (Some(wait), Some(offset)) if decided(&call.app, offset, wait).await => {
+    let awaited = offset.map(|offset| Awaited { tenant, event: event_id.clone(), offset });
+    let decision = match wait_wanted(&call.sent.headers).zip(awaited) {
+        Some((wait, awaited)) if decided(&call.app, &awaited, wait).await => {
             decision(&call, tenant, event_id.clone()).await?
         }
         _ => None,

@@ -7,7 +7,7 @@ use domain::time::Timestamp;
 use engine::ingest::{Ingested, NewAttributes};
 
 use super::OneUser;
-use crate::api::events::{Receipt, SendAs, decided, wait_wanted};
+use crate::api::events::{Awaited, Receipt, SendAs, decided, wait_wanted};
 use crate::call::{Accepted, Call, Document, Path, Query, Reply};
 use crate::problem::{Code, Problem};
 use crate::route::Doc;
@@ -51,14 +51,16 @@ pub async fn handle(
     let tenant = call.tenant()?;
     let attributes = new.attributes.to_string();
     let new = NewAttributes { user_id: one.user_id.clone(), event_ts: new.event_ts, attributes };
-    let result = call.app.ingest.put_user_attributes(tenant, query.how.into(), new).await?;
+    let put = call.app.ingest.put_user_attributes(tenant, query.how.into(), new).await?;
+    let (event, result) = put;
     let (status, offset) = (Receipt::from(&result), result.offset());
     if let Ingested::Rejected(why) = result {
         return Err(why.into());
     }
     let reply = Reply::new(UserReceipt { user_id: one.user_id, status });
-    match (wait_wanted(&call.sent.headers), offset) {
-        (Some(wait), Some(offset)) if decided(&call.app, offset, wait).await => {
+    let awaited = event.zip(offset).map(|(event, offset)| Awaited { tenant, event, offset });
+    match wait_wanted(&call.sent.headers).zip(awaited) {
+        Some((wait, awaited)) if decided(&call.app, &awaited, wait).await => {
             Ok(reply.status(StatusCode::OK))
         }
         _ => Ok(reply),
