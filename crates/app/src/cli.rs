@@ -69,6 +69,10 @@ pub enum Command {
     Explain(command::explain::Args),
     /// Sign an end user's token for the push connection
     Token(command::token::Args),
+    /// Bring a database to the schema of this version
+    Migrate(command::migrate::Args),
+    /// Make the topics of the distributed profile
+    Topics(command::topics::Args),
     /// Check a data directory and say how to mend it
     Doctor(command::doctor::Args),
     /// Print a completion script for a shell

@@ -57,6 +57,8 @@ fn run(command: Command, out: &Output) -> Outcome {
         Command::Trigger(args) => command::trigger::run(args, out),
         Command::Explain(args) => command::explain::run(args, out),
         Command::Token(args) => command::token::run(args, out),
+        Command::Migrate(args) => command::migrate::run(args, out),
+        Command::Topics(args) => command::topics::run(args, out),
         Command::Doctor(args) => command::doctor::run(args, out),
         Command::Completions(args) => command::completions::run(args, out),
         Command::Schemas(args) => command::schemas::run(args, out),

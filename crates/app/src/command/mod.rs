@@ -8,10 +8,12 @@ pub mod explain;
 pub mod export;
 pub mod import;
 pub mod listen;
+pub mod migrate;
 mod payload;
 pub mod schemas;
 pub mod serve;
 pub mod token;
+pub mod topics;
 pub mod trigger;
 mod verdict;
 

@@ -66,6 +66,9 @@ pub(super) async fn open(settings: &Distributed, roles: Roles, sources: &Sources
         false => wait_for("Kafka", async || KafkaBus::connect(kafka).await).await?,
     };
     let bus = Arc::new(bus);
+    if settings.redis_url.is_some() {
+        tracing::warn!("this version does not ask Redis yet: PostgreSQL alone decides on limits");
+    }
     let control = Control::Postgres(db.clone());
     let hot: Arc<dyn HotStore> = Arc::new(PgHotStore::new(db.clone()));
     let hub = Hub::new(hot.clone(), HubSettings::default());

@@ -9,6 +9,8 @@
 mod campaigns;
 mod crash;
 mod demo;
+#[cfg(feature = "distributed")]
+mod distributed;
 mod doctor;
 mod files;
 #[cfg(target_os = "linux")]

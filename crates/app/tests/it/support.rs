@@ -34,7 +34,8 @@ pub struct Said {
 }
 
 impl Said {
-    fn of(output: Output) -> Self {
+    /// What this run said.
+    pub fn of(output: Output) -> Self {
         Self {
             code: output.status.code().unwrap_or(-1),
             out: String::from_utf8(output.stdout).expect("UTF-8 on stdout"),

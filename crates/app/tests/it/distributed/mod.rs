@@ -1,0 +1,5 @@
+//! The distributed profile as it runs: real processes on real PostgreSQL and Kafka.
+
+mod stage;
+mod start;
+mod whole;

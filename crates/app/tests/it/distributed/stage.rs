@@ -1,0 +1,119 @@
+//! A database and topics of a test's own on the real services, and processes on them.
+
+use std::collections::hash_map::RandomState;
+use std::fs::File;
+use std::hash::{BuildHasher, Hasher};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use store::{PgDb, PgOptions};
+use testkit::dir::TempDir;
+use testkit::services::{kafka_brokers, postgres_url};
+use tokio::runtime::Runtime;
+
+use crate::support::{ADMIN, Platform, Said, incent};
+
+/// How long anything may take on a loaded machine.
+pub const PATIENCE: Duration = Duration::from_secs(180);
+
+/// What all processes of one test share.
+pub struct Stage {
+    dir: TempDir,
+    runtime: Runtime,
+    db: PgDb,
+    /// Topic of the events.
+    pub events_topic: String,
+}
+
+impl Stage {
+    /// A new database and names of topics that nobody has; nothing is migrated or made yet.
+    pub fn new() -> Self {
+        let unique = format!("{:x}", RandomState::new().build_hasher().finish());
+        let (dir, runtime) = (TempDir::new(), Runtime::new().unwrap());
+        let (server, database) = (postgres_url(), format!("incent_it_{unique}"));
+        runtime.block_on(async {
+            let db = PgDb::open(&PgOptions::new(&server)).unwrap();
+            let client = db.client().await.unwrap();
+            client.batch_execute(&format!("create database {database}")).await.unwrap();
+        });
+        let url = replaced(&server, &database);
+        let db = PgDb::open(&PgOptions::new(&url)).unwrap();
+        let events_topic = format!("tenant-events-{unique}");
+        let config = format!(
+            "databaseUrl: {url}\nkafka: {}\neventsTopic: {events_topic}\n\
+             incentivesTopic: incentive-generated-{unique}\ngroup: ic-{unique}\nserverKey: {}\n",
+            kafka_brokers(),
+            "0f".repeat(32),
+        );
+        std::fs::write(dir.path().join("services.yaml"), config).unwrap();
+        Self { dir, runtime, db, events_topic }
+    }
+
+    /// Where the processes run.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// A command of the binary with the shared configuration.
+    pub fn command(&self, args: &[&str]) -> Command {
+        incent(self.dir(), &[args, &["--config", "services.yaml"]].concat())
+    }
+
+    /// Runs a command with the shared configuration to its end.
+    pub fn run(&self, args: &[&str]) -> Said {
+        Said::of(self.command(args).output().expect("incent runs"))
+    }
+
+    /// Starts a process with these roles; it is ready when this returns. Its log is in
+    /// `{name}.log`.
+    pub fn serve(&self, name: &str, roles: &str) -> Platform {
+        let log = File::create(self.dir().join(format!("{name}.log"))).unwrap();
+        let mut command = self.command(&["serve", "--listen", "127.0.0.1:0", "--roles", roles]);
+        command.env("INCENT_ADMIN_TOKEN", ADMIN).env("INCENT_LOG", "info").stderr(log);
+        Platform::ready(&mut command, self.dir())
+    }
+
+    /// The lines of a process's log.
+    pub fn log(&self, name: &str) -> Vec<serde_json::Value> {
+        let text = std::fs::read_to_string(self.dir().join(format!("{name}.log"))).unwrap();
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// The rows of a query, each as one text.
+    pub fn rows(&self, sql: &str) -> Vec<String> {
+        self.runtime.block_on(async {
+            let client = self.db.client().await.unwrap();
+            let rows = client.query(sql, &[]).await.unwrap_or_else(|e| panic!("{sql}: {e:?}"));
+            rows.iter().map(|row| row.get::<_, Option<String>>(0).unwrap_or_default()).collect()
+        })
+    }
+
+    /// The one value of a query, a number.
+    pub fn number(&self, sql: &str) -> i64 {
+        self.rows(&format!("select ({sql})::text"))[0].parse().expect("a number")
+    }
+
+    /// Waits until a query gives this number.
+    #[track_caller]
+    pub fn until(&self, sql: &str, wanted: i64) {
+        let begun = Instant::now();
+        loop {
+            let found = self.number(sql);
+            if found == wanted {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{sql} stays at {found}, not {wanted}");
+            // Asking is left to the server, at its own pace.
+            self.rows("select pg_sleep(0.1)::text");
+        }
+    }
+}
+
+/// The URL of another database of the same server.
+fn replaced(url: &str, database: &str) -> String {
+    let (before, query) = url.split_once('?').map_or((url, None), |(b, q)| (b, Some(q)));
+    let (server, _) = before.rsplit_once('/').expect("the URL names a database");
+    let query = query.map(|q| format!("?{q}")).unwrap_or_default();
+    format!("{server}/{database}{query}")
+}
