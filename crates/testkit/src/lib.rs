@@ -10,6 +10,7 @@ pub mod incentive;
 pub mod log;
 pub mod postgres;
 pub mod random;
+pub mod redis;
 pub mod reference;
 pub mod services;
 pub mod world;

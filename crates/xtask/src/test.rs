@@ -14,8 +14,9 @@ use crate::services::{self, Service};
 
 /// Crates whose tests ask real services. Whoever tests them gets these services started, and
 /// stopped again if they did not run before.
-const NEEDS: [(&str, &[Service]); 2] = [
+const NEEDS: [(&str, &[Service]); 3] = [
     ("incent-bus-kafka", &[Service::Kafka, Service::Clients]),
+    ("incent-limits-redis", &[Service::Postgres, Service::Redis]),
     ("incent-store", &[Service::Postgres]),
 ];
 

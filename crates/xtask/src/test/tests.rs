@@ -43,5 +43,6 @@ fn only_those_who_ask_services_get_them() {
     assert!(needed(&[]).contains(&Service::Postgres));
     assert_eq!(needed(&["-p", "incent-store"]), [Service::Postgres]);
     assert!(needed(&["--package", "incent-bus-kafka"]).contains(&Service::Kafka));
+    assert!(needed(&["-p", "incent-limits-redis"]).contains(&Service::Redis));
     assert_eq!(needed(&["-p", "incent-domain", "--", "incent-store"]), []);
 }

@@ -12,20 +12,27 @@ use super::tree::Tree;
 use crate::run::{Failure, answer};
 
 /// What each crate of the workspace may build on. In tests every crate may use `testkit` too.
-const EDGES: [(&str, &[&str]); 8] = [
+const EDGES: [(&str, &[&str]); 9] = [
     ("domain", &[]),
     ("engine", &["domain"]),
     ("store", &["domain", "engine"]),
     ("bus-kafka", &["domain", "engine"]),
+    ("limits-redis", &["domain", "engine"]),
     ("http", &["domain", "engine", "store"]),
-    ("app", &["domain", "engine", "store", "bus-kafka", "http"]),
+    ("app", &["domain", "engine", "store", "bus-kafka", "limits-redis", "http"]),
     ("testkit", &["domain", "engine"]),
     ("xtask", &[]),
 ];
 
-const ANY: &[&str] = &["domain", "engine", "store", "bus-kafka", "http", "app", "testkit"];
+/// What a crate's tests may build on as well: with limits in Redis nothing is decided differently,
+/// and that takes a store to show.
+const EDGES_OF_TESTS: [(&str, &[&str]); 1] = [("limits-redis", &["store"])];
+
+const ANY: &[&str] =
+    &["domain", "engine", "store", "bus-kafka", "limits-redis", "http", "app", "testkit"];
 /// What waits, logs or measures has no place in `domain`.
-const ABOVE_DOMAIN: &[&str] = &["engine", "store", "bus-kafka", "http", "app", "testkit"];
+const ABOVE_DOMAIN: &[&str] =
+    &["engine", "store", "bus-kafka", "limits-redis", "http", "app", "testkit"];
 const NONE: &[&str] = &[];
 
 /// A library, the crates that own it, and those that may use it in their tests as well.
@@ -53,6 +60,7 @@ const LIBRARIES: &[Library] = &[
     ("prometheus-client", &["engine", "http", "app"], NONE),
     ("proptest", NONE, ANY),
     ("rdkafka", &["bus-kafka"], NONE),
+    ("redis", &["limits-redis"], NONE),
     ("rusqlite", &["store"], &["app"]),
     ("rust_decimal", ANY, NONE),
     ("serde", ANY, NONE),
@@ -61,7 +69,7 @@ const LIBRARIES: &[Library] = &[
     (
         "serde_json",
         &["domain", "engine", "store", "bus-kafka", "http", "app", "testkit", "xtask"],
-        NONE,
+        &["limits-redis"],
     ),
     ("sha2", &["domain", "store", "http", "app"], NONE),
     ("subtle", &["http"], NONE),
@@ -161,6 +169,14 @@ fn forbidden(tree: &Tree, u: &Use) -> Option<Finding> {
         let say = match allowed {
             None => format!("`{}` is not in the table of layers; see {SELF}", u.user),
             Some(_) if u.is_for_tests && u.what == "testkit" => return None,
+            Some(_)
+                if u.is_for_tests
+                    && EDGES_OF_TESTS
+                        .iter()
+                        .any(|(user, used)| *user == u.user && used.contains(&u.what.as_str())) =>
+            {
+                return None;
+            }
             Some(used) if used.contains(&u.what.as_str()) => return None,
             Some(used) => format!(
                 "`{}` must not use `{}`; it may use: {}",

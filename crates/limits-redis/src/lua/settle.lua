@@ -1,0 +1,71 @@
+-- SETTLE: sets committed uses, absolutely, and ends reservations that the partition made for this
+-- batch, for earlier ones, or under an earlier epoch.
+--
+-- ARGV  11 '1' when the batch is committed; 12 the tenant's use of the day, then each user's of KEYS
+--       ('' = not known); then the ids of incentives whose reservation ends
+-- Returns how many uses were not what they had to be.
+local users = #KEYS - 3
+local first = 12 + users + 1
+local incentives = #ARGV - first + 1
+
+local asked = {}
+for i = first, #ARGV do asked[#asked + 1] = ARGV[i] end
+for i = 3, #KEYS do asked[#asked + 1] = KEYS[i] end
+local pending = redis.call('HMGET', KEYS[2], unpack(asked))
+
+local waited, waiting = {}, {}
+for i = 3, #KEYS do
+  waited[KEYS[i]] = tonumber(pending[incentives + i - 2]) or 0
+  waiting[KEYS[i]] = waited[KEYS[i]]
+end
+
+local mine = partition .. ':' .. ARGV[2] .. ':' .. ARGV[10] .. ':'
+-- The key on which an entry waits, if the entry is one to be ended.
+local function ended(entry)
+  if string.sub(entry, 1, #mine) == mine then return string.sub(entry, #mine + 1) end
+  local p, e, b, key = string.match(entry, '^(%d+):(%d+):(%d+):(.*)$')
+  e, b = tonumber(e), tonumber(b)
+  if p == partition and (e < epoch or e == epoch and b <= batch) then return key end
+  return nil
+end
+
+local gone = {}
+for i = 1, incentives do
+  local key = pending[i] and ended(pending[i])
+  -- One whose user is not among the keys stays: nobody else may touch that key.
+  if key and waiting[key] then
+    gone[#gone + 1] = asked[i]
+    waiting[key] = math.max(waiting[key] - 1, 0)
+    waiting[KEYS[3]] = math.max(waiting[KEYS[3]] - 1, 0)
+  end
+end
+if #gone > 0 then
+  local counts = {}
+  for key, wait in pairs(waiting) do
+    if wait == 0 then
+      gone[#gone + 1] = key
+    elseif wait ~= waited[key] then
+      counts[#counts + 1], counts[#counts + 2] = key, wait
+    end
+  end
+  redis.call('HDEL', KEYS[2], unpack(gone))
+  if #counts > 0 then redis.call('HSET', KEYS[2], unpack(counts)) end
+end
+
+local corrected = 0
+if not is_past then
+  local keys = {}
+  for i = 3, #KEYS do keys[#keys + 1] = KEYS[i] end
+  local found = redis.call('MGET', unpack(keys))
+  for i = 3, #KEYS do
+    local key, now = KEYS[i], tonumber(found[i - 2])
+    local use = committed(key, tonumber(ARGV[9 + i]), now, waited[key])
+    -- As a rule the reservation has become the use, and the number stays.
+    if use and use + waiting[key] ~= now then
+      remember(key, use + waiting[key])
+      corrected = corrected + 1
+    end
+  end
+end
+note(ARGV[11] == '1' and math.max(stored_batch, batch) or stored_batch)
+return {'DONE', corrected}
