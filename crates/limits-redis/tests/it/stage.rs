@@ -292,13 +292,13 @@ impl Gate {
 /// common beginning, with their numbers.
 pub fn shown(server: &RedisServer) -> BTreeMap<String, String> {
     let tag = format!("limit:{{{TENANT}}}:");
-    let mut shown = BTreeMap::new();
-    for key in server.ask(&["keys", "limit:*daily"]) {
-        let Some(rest) = key.strip_prefix(&tag) else { continue };
-        let value = server.ask(&["get", &key]).remove(0);
-        shown.insert(rest.to_owned(), value);
+    let keys = server.ask(&["keys", &format!("{tag}*daily")]);
+    if keys.iter().all(String::is_empty) {
+        return BTreeMap::new();
     }
-    shown
+    let command: Vec<&str> = ["mget"].into_iter().chain(keys.iter().map(String::as_str)).collect();
+    let names = keys.iter().filter_map(|key| Some(key.strip_prefix(&tag)?.to_owned()));
+    names.zip(server.ask(&command)).collect()
 }
 
 /// How many incentives are reserved and not settled.
