@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use engine::ports::{PortError, PortErrorKind};
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::{Client, ClientContext, DefaultClientContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
@@ -64,6 +64,60 @@ pub async fn create(settings: &Settings, plan: TopicPlan) -> Result<(), PortErro
     }
     let names = [settings.events_topic.clone(), settings.incentives_topic.clone()];
     blocking(move || names.iter().try_for_each(|name| until_seen(admin.inner(), name))).await?
+}
+
+/// What a topic is like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicState {
+    /// Its name.
+    pub name: String,
+    /// Its partitions.
+    pub partitions: i32,
+    /// Whose time its records have: `LogAppendTime` or `CreateTime`; `None` = we may not know.
+    pub time: Option<String>,
+}
+
+/// What the group of the deciding processes is like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupState {
+    /// What the broker calls its state: `Stable`, `PreparingRebalance`.
+    pub state: String,
+    /// Processes in it.
+    pub members: usize,
+}
+
+/// Looks at both topics and at the group.
+///
+/// # Errors
+/// The cluster cannot be reached, or lacks a topic.
+pub async fn examine(settings: &Settings) -> Result<(Vec<TopicState>, GroupState), PortError> {
+    let admin: AdminClient<DefaultClientContext> =
+        settings.client(&[], &[]).create().map_err(|e| failure::kafka("connecting", &e))?;
+    let names = [settings.events_topic.clone(), settings.incentives_topic.clone()];
+    let wanted: Vec<_> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
+    let options = AdminOptions::new().request_timeout(Some(ANSWER_MAX));
+    let described = admin.describe_configs(&wanted, &options).await;
+    let described = described.map_err(|e| failure::kafka("asking for the topics", &e))?;
+    let times: Vec<Option<String>> = described
+        .into_iter()
+        .map(|topic| topic.ok()?.get("message.timestamp.type")?.value.clone())
+        .collect();
+    let group = settings.group.clone();
+    blocking(move || -> Result<_, PortError> {
+        let topics = names.into_iter().zip(times).map(|(name, time)| {
+            let partitions = partitions(admin.inner(), &name)?;
+            Ok::<_, PortError>(TopicState { name, partitions, time })
+        });
+        let topics = topics.collect::<Result<Vec<_>, PortError>>()?;
+        let groups = admin.inner().fetch_group_list(Some(&group), ANSWER_MAX);
+        let groups = groups.map_err(|e| failure::kafka("asking for the group", &e))?;
+        let found = groups.groups().iter().find(|found| found.name() == group);
+        let group = found.map_or(GroupState { state: "Empty".to_owned(), members: 0 }, |found| {
+            GroupState { state: found.state().to_owned(), members: found.members().len() }
+        });
+        Ok((topics, group))
+    })
+    .await?
 }
 
 /// Waits until a topic that was made is known to the broker that answers: it is told a little

@@ -14,14 +14,19 @@ use crate::services::{self, Service};
 
 /// Crates whose tests ask real services. Whoever tests them gets these services started, and
 /// stopped again if they did not run before.
-const NEEDS: [(&str, &[Service]); 3] = [
+const NEEDS: [(&str, &[Service]); 4] = [
+    ("incent", &[Service::Kafka, Service::Postgres, Service::Clients]),
     ("incent-bus-kafka", &[Service::Kafka, Service::Clients]),
     ("incent-limits-redis", &[Service::Postgres, Service::Redis]),
     ("incent-store", &[Service::Postgres]),
 ];
 
-/// The feature that everything which ships has on.
-pub const DISTRIBUTED: &str = "incent-store/distributed";
+/// The features that everything which ships has on, by the crates that have them.
+const FEATURES: [(&str, &str); 2] =
+    [("incent", "incent/distributed"), ("incent-store", "incent-store/distributed")];
+
+/// [`FEATURES`] of the whole workspace, as cargo takes them.
+pub const DISTRIBUTED: &str = "incent/distributed,incent-store/distributed";
 
 /// Runs `cargo test`, by default for the whole workspace: unit tests, the integration tests of
 /// each crate, and those of `incent` that start the real binary. Further arguments go to cargo
@@ -36,9 +41,11 @@ pub fn run(root: &Path, args: &[&str]) -> Result<(), Failure> {
 /// The services that the tests of these arguments ask for.
 fn needed(args: &[&str]) -> Vec<Service> {
     let all = !names_package(args);
-    let asked =
-        NEEDS.iter().filter(|(package, _)| all || of_cargo(args).any(|arg| arg == *package));
-    asked.flat_map(|(_, services)| services.iter().copied()).collect()
+    let asked = NEEDS.iter().filter(|(package, _)| all || names(args, package));
+    let mut services: Vec<_> = asked.flat_map(|(_, services)| services.iter().copied()).collect();
+    services.sort();
+    services.dedup();
+    services
 }
 
 /// Starts services beside the build of the tests, which takes longer. Returns the ones started.
@@ -71,8 +78,10 @@ fn cargo_test<'a>(args: &[&'a str]) -> Vec<&'a str> {
         command.push("--workspace");
     }
     // Not `--all-features`: that would build OpenSSL along, for brokers that no test has.
-    if all || args.contains(&"incent-store") {
-        command.extend(["--features", DISTRIBUTED]);
+    for (package, feature) in FEATURES {
+        if all || names(args, package) {
+            command.extend(["--features", feature]);
+        }
     }
     command.extend(args);
     command
@@ -103,6 +112,10 @@ fn tests(root: &Path, args: &[&str]) -> Result<(), Failure> {
 /// The arguments that are cargo's and not the test program's.
 fn of_cargo<'a>(args: &[&'a str]) -> impl Iterator<Item = &'a str> {
     args.iter().copied().take_while(|arg| *arg != "--")
+}
+
+fn names(args: &[&str], package: &str) -> bool {
+    of_cargo(args).any(|arg| arg == package)
 }
 
 fn names_package(args: &[&str]) -> bool {

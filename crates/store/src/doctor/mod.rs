@@ -4,6 +4,8 @@
 //! Read-only, on a connection of its own; a running platform is not disturbed.
 
 mod invariants;
+#[cfg(feature = "distributed")]
+mod postgres;
 mod sums;
 
 use std::path::Path;
@@ -14,6 +16,8 @@ use crate::error::{Result, StoreError};
 use crate::migrate;
 
 pub use invariants::Invariant;
+#[cfg(feature = "distributed")]
+pub use postgres::examine_postgres;
 
 /// How many places of a broken promise are told.
 pub const PLACES_MAX: usize = 5;

@@ -102,6 +102,13 @@ impl PgDb {
         Ok(self.client().await?.batch_execute("select 1").await?)
     }
 
+    /// The server's version as `server_version_num` says it: 150004 is 15.4. Errors: it does not
+    /// answer.
+    pub async fn version(&self) -> Result<i64> {
+        let asked = "select current_setting('server_version_num')::bigint";
+        Ok(self.client().await?.query_one(asked, &[]).await?.try_get(0)?)
+    }
+
     /// Closes all connections.
     pub fn close(&self) {
         self.pool.close();

@@ -1,0 +1,122 @@
+//! The distributed profile: each service is asked whether it is there and as it should be, then the
+//! rows are examined.
+
+use bus_kafka::topics::{self, GroupState, TopicState};
+use engine::ports::PortError;
+use store::doctor::{Examination, examine_postgres};
+use store::{PgDb, PgOptions};
+
+use super::{Check, Found};
+use crate::command::serve::runtime;
+use crate::config::distributed::Flags;
+use crate::failure::{Code, Failure, Outcome};
+
+/// The oldest PostgreSQL that is supported, as `server_version_num` says it.
+const POSTGRES_LEAST: i64 = 150_000;
+
+impl Check {
+    fn well(states: impl Into<String>) -> Self {
+        Self { states: states.into(), trouble: None }
+    }
+    fn bad(states: &str, why: impl Into<String>, mend: &str) -> Self {
+        Self { states: states.to_owned(), trouble: Some((why.into(), mend.to_owned())) }
+    }
+}
+
+/// Looks at the services, then at the rows; with `deep` at all of them.
+pub(super) fn examine(flags: &Flags, deep: bool) -> Outcome<Found> {
+    let mut checks = Vec::new();
+    let options = PgOptions::new(flags.database()?);
+    let db = PgDb::open(&options)
+        .map_err(|e| Failure::usage("the database cannot be used").why(e.to_string()))?;
+    let kafka = flags.bus()?;
+    runtime()?.block_on(async {
+        let mut rows = Examination::default();
+        if database(&db, &mut checks).await {
+            let examined = examine_postgres(&db, deep).await;
+            rows = examined.map_err(|e| {
+                Failure::new(Code::Failure, "the rows cannot be examined").why(e.to_string())
+            })?;
+        }
+        match topics::examine(&kafka).await {
+            Ok((found, group)) => {
+                checks.extend(found.iter().map(topic));
+                checks.push(members(&kafka.group, &group));
+            }
+            Err(PortError { message, .. }) => checks.push(Check::bad(
+                "Kafka answers and has both topics",
+                message,
+                "see that it runs and that its brokers are named rightly, and make the topics",
+            )),
+        }
+        if flags.redis_url.is_some() {
+            checks.push(Check::well("Redis is not asked by this version: it is not looked at"));
+        }
+        if flags.server_key.is_none() {
+            checks.push(Check::bad(
+                "a server key is set",
+                "incent serve will refuse to start",
+                "set INCENT_SERVER_KEY to the same text everywhere: openssl rand -hex 32",
+            ));
+        }
+        Ok(Found { checks, rows })
+    })
+}
+
+/// Whether the database's rows can be looked at.
+async fn database(db: &PgDb, checks: &mut Vec<Check>) -> bool {
+    const ANSWERS: &str = "PostgreSQL answers";
+    let version = match db.version().await {
+        Ok(version) => version,
+        Err(error) => {
+            let mend = "see that it runs, and that the user, the password and the database exist";
+            checks.push(Check::bad(ANSWERS, error.to_string(), mend));
+            return false;
+        }
+    };
+    checks.push(match version {
+        POSTGRES_LEAST.. => Check::well(format!("{ANSWERS}, version {}", version / 10_000)),
+        _ => Check::bad(
+            "PostgreSQL is 15 or newer",
+            format!("it is {}", version / 10_000),
+            "move the database to a newer server",
+        ),
+    });
+    const SCHEMA: &str = "its schema is the one of this version";
+    match store::postgres::check_current(db).await {
+        Ok(()) => {
+            checks.push(Check::well(SCHEMA));
+            true
+        }
+        Err(error) => {
+            checks.push(Check::bad(SCHEMA, error.to_string(), "run incent migrate"));
+            false
+        }
+    }
+}
+
+fn topic(found: &TopicState) -> Check {
+    let TopicState { name, partitions, time } = found;
+    match time.as_deref() {
+        Some("LogAppendTime") => {
+            Check::well(format!("topic {name} has {partitions} partitions and the broker's time"))
+        }
+        other => Check::bad(
+            &format!("topic {name} has the broker's time in its records"),
+            format!("its message.timestamp.type is {}", other.unwrap_or("not to be read")),
+            "producers' clocks would decide on days and limits: set it to LogAppendTime with \
+             kafka-configs.sh --alter --add-config message.timestamp.type=LogAppendTime",
+        ),
+    }
+}
+
+fn members(group: &str, found: &GroupState) -> Check {
+    match found.members {
+        0 => Check::bad(
+            &format!("group {group} has members"),
+            "no process with the role ic runs: events are accepted, and nobody decides them",
+            "start one: incent serve --roles ic",
+        ),
+        n => Check::well(format!("group {group} is {} with {n} members", found.state)),
+    }
+}
