@@ -281,8 +281,8 @@ fn paid_as_the_campaigns_say(stage: &Stage, shops: &[Shop]) {
 /// loaded machine it may be anything.
 fn print_take_over(stage: &Stage) {
     let log = stage.log("ic-2");
-    let came = log.iter().filter(|line| line["message"] == "partitions come");
-    let Some(at) = came.last().and_then(|line| line["timestamp"].as_str()) else { return };
+    let mut came = log.iter().filter(|line| line["message"] == "partitions come");
+    let Some(at) = came.next_back().and_then(|line| line["timestamp"].as_str()) else { return };
     let took = stage.rows(&format!(
         "select partition || ': ' || round(extract(epoch from min(b.committed_at)
              - timestamptz '{at}') * 1000) || ' ms'
