@@ -27,10 +27,6 @@ pub enum Action {
 
 /// Flags of `topics create`.
 #[derive(Debug, clap::Args)]
-#[cfg_attr(
-    not(feature = "distributed"),
-    expect(dead_code, reason = "a build without Kafka takes them and says that it has none")
-)]
 #[command(after_help = "\
 Topics are made on purpose, with the broker's time in their records (LogAppendTime). What is there
 already is left as it is.
