@@ -19,19 +19,21 @@ local incentives = (#ARGV - first + 1) / 2
 local asked = {}
 for i = 1, incentives do asked[i] = ARGV[first + 2 * (i - 1)] end
 for i = 3, #KEYS do asked[#asked + 1] = KEYS[i] end
-local pending = redis.call('HMGET', KEYS[2], unpack(asked))
+local pending = call('HMGET', KEYS[2], unpack(asked))
 
 -- By place in KEYS: the committed use, and how many wait.
 local use, waiting = {}, {}
 for i = 3, #KEYS do
   local given = i == 3 and ARGV[11] or ARGV[HEAD + 2 * (i - 3) - 1]
   waiting[i] = tonumber(pending[incentives + i - 2]) or 0
-  local found = not is_latest and tonumber(redis.call('GET', KEYS[i])) or nil
+  local found = not is_latest and tonumber(call('GET', KEYS[i])) or nil
   use[i] = committed(KEYS[i], tonumber(given), found, waiting[i])
 end
 
+local tenant_total = tonumber(ARGV[13])
+local tenant_day_cap, tenant_total_cap = tonumber(ARGV[12]), tonumber(ARGV[14])
+local user_day_cap, user_total_cap = tonumber(ARGV[15]), tonumber(ARGV[16])
 local function has_room(before, wait, cap)
-  cap = tonumber(cap)
   return cap < 0 or before + wait + 1 <= cap
 end
 
@@ -42,10 +44,10 @@ for i = 1, incentives do
   local entry = mine .. KEYS[at]
   local is_counted = pending[i]
   local has = is_counted
-    or has_room(use[3], waiting[3], ARGV[12])
-    and has_room(tonumber(ARGV[13]), waiting[3], ARGV[14])
-    and has_room(use[at], waiting[at], ARGV[15])
-    and has_room(tonumber(ARGV[HEAD + 2 * (at - 3)]), waiting[at], ARGV[16])
+    or has_room(use[3], waiting[3], tenant_day_cap)
+    and has_room(tenant_total, waiting[3], tenant_total_cap)
+    and has_room(use[at], waiting[at], user_day_cap)
+    and has_room(tonumber(ARGV[HEAD + 2 * (at - 3)]), waiting[at], user_total_cap)
   if not has then
     refused[#refused + 1] = i
   elseif is_counted ~= entry then
@@ -62,8 +64,8 @@ end
 
 -- First what Redis refuses when it is full: then nothing at all is written.
 if #writes > 0 then
-  redis.call('HSET', KEYS[2], unpack(writes))
-  redis.call('PEXPIREAT', KEYS[2], expires_at)
+  call('HSET', KEYS[2], unpack(writes))
+  call('PEXPIREAT', KEYS[2], expires_at)
 end
 for i = 3, #KEYS do remember(KEYS[i], use[i] + waiting[i]) end
 note(stored_batch)

@@ -6,12 +6,15 @@
 -- ARGV  1 partition, 2 epoch, 3 generation, 4 sequence of this call, 5 sequence last acknowledged,
 --       6 version of the tenant's lane that the uses belong to, 7 day, 8 its first millisecond,
 --       9 when its keys expire, 10 batch
+
+-- Globals are looked up by name each time.
+local KEYS, ARGV, call, tonumber = KEYS, ARGV, redis.call, tonumber
 local partition, epoch, sequence = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[4])
 local lane, day = tonumber(ARGV[6]), tonumber(ARGV[7])
 local starts_at, expires_at = tonumber(ARGV[8]), ARGV[9]
 local batch = tonumber(ARGV[10])
 
-local stored = redis.call('HMGET', KEYS[1], 'generation', 'lane', 'day',
+local stored = call('HMGET', KEYS[1], 'generation', 'lane', 'day',
   'epoch:' .. partition, 'sequence:' .. partition, 'batch:' .. partition)
 local stored_lane, stored_day = tonumber(stored[2]) or 0, tonumber(stored[3]) or day
 local stored_epoch, stored_sequence = tonumber(stored[4]) or 0, tonumber(stored[5]) or 0
@@ -34,20 +37,20 @@ local is_past = day < stored_day
 -- a day it only rises. `found` is the key's value, nil if it has none.
 local function committed(key, given, found, waiting)
   if is_latest and given then return given end
-  if not found or redis.call('PEXPIRETIME', key) <= starts_at then return given end
+  if not found or call('PEXPIRETIME', key) <= starts_at then return given end
   if not given then return found - waiting end
   return math.max(given, found - waiting)
 end
 
 local function remember(key, use)
-  redis.call('SET', key, string.format('%.0f', use), 'PXAT', expires_at)
+  call('SET', key, use, 'PXAT', expires_at)
 end
 
 -- The state outlives its day: a fence that is gone keeps nobody out.
 local DAY_MS = 86400000
 local function note(batch_settled)
-  redis.call('HSET', KEYS[1], 'lane', string.format('%.0f', math.max(lane, stored_lane)),
+  call('HSET', KEYS[1], 'lane', math.max(lane, stored_lane),
     'day', math.max(day, stored_day), 'epoch:' .. partition, ARGV[2],
-    'sequence:' .. partition, ARGV[4], 'batch:' .. partition, string.format('%.0f', batch_settled))
-  redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', tonumber(expires_at) + DAY_MS))
+    'sequence:' .. partition, ARGV[4], 'batch:' .. partition, batch_settled)
+  call('PEXPIREAT', KEYS[1], tonumber(expires_at) + DAY_MS)
 end

@@ -11,7 +11,7 @@ local incentives = #ARGV - first + 1
 local asked = {}
 for i = first, #ARGV do asked[#asked + 1] = ARGV[i] end
 for i = 3, #KEYS do asked[#asked + 1] = KEYS[i] end
-local pending = redis.call('HMGET', KEYS[2], unpack(asked))
+local pending = call('HMGET', KEYS[2], unpack(asked))
 
 local waited, waiting = {}, {}
 for i = 3, #KEYS do
@@ -48,15 +48,15 @@ if #gone > 0 then
       counts[#counts + 1], counts[#counts + 2] = key, wait
     end
   end
-  redis.call('HDEL', KEYS[2], unpack(gone))
-  if #counts > 0 then redis.call('HSET', KEYS[2], unpack(counts)) end
+  call('HDEL', KEYS[2], unpack(gone))
+  if #counts > 0 then call('HSET', KEYS[2], unpack(counts)) end
 end
 
 local corrected = 0
 if not is_past then
   local keys = {}
   for i = 3, #KEYS do keys[#keys + 1] = KEYS[i] end
-  local found = redis.call('MGET', unpack(keys))
+  local found = call('MGET', unpack(keys))
   for i = 3, #KEYS do
     local key, now = KEYS[i], tonumber(found[i - 2])
     local use = committed(key, tonumber(ARGV[9 + i]), now, waited[key])
