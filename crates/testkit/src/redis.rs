@@ -196,6 +196,7 @@ async fn pass(client: TcpStream, server: UnixStream, delay_us: Arc<AtomicU64>) {
     while let Ok(n @ 1..) = from_server.read(&mut part).await {
         let delay = Duration::from_micros(delay_us.load(Ordering::SeqCst));
         if !delay.is_zero() {
+            // tidy-allow(sleep-in-test): to be slow is what it is for
             tokio::time::sleep(delay).await;
         }
         if to_client.write_all(&part[..n]).await.is_err() {
