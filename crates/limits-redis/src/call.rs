@@ -110,12 +110,11 @@ fn cap(of: LimitMove) -> String {
     of.cap.map_or_else(|| "-1".to_owned(), number)
 }
 
-/// The incentives of a day in parts, each with the users that it needs and, for each incentive,
-/// the place of its user among them.
-fn parts(
-    day: &DayUse,
-    is_wanted: impl Fn(&IncentiveId) -> bool,
-) -> Vec<(Vec<&UserUse>, Vec<(IncentiveId, usize)>)> {
+/// Users, and incentives with the place of their user among them.
+type Part<'d> = (Vec<&'d UserUse>, Vec<(IncentiveId, usize)>);
+
+/// The incentives of a day in parts, each with the users that it needs.
+fn parts(day: &DayUse, is_wanted: impl Fn(&IncentiveId) -> bool) -> Vec<Part<'_>> {
     let wanted: Vec<_> = day.incentives.iter().filter(|(id, _)| is_wanted(id)).collect();
     let part = |incentives: &[&(IncentiveId, usize)]| {
         let (mut users, mut places) = (Vec::new(), HashMap::new());
@@ -133,7 +132,7 @@ fn parts(
 
 /// Reserves a day's part of a batch.
 pub(crate) fn reserve(day: &DayUse, batch_seq: i64) -> Vec<Call> {
-    let call = |(users, incentives): (Vec<&UserUse>, Vec<(IncentiveId, usize)>)| {
+    let call = |(users, incentives): Part<'_>| {
         let mut call = Call::new(day, Program::CheckAndIncr, batch_seq, day.lane_version);
         // Users of one tenant share its caps.
         let (user_day, user_total) = (cap(users[0].day), cap(users[0].total));
@@ -154,7 +153,7 @@ pub(crate) fn reserve(day: &DayUse, batch_seq: i64) -> Vec<Call> {
 
 /// Settles a day's part of a committed batch.
 pub(crate) fn settle(day: &DayUse, batch_seq: i64) -> Vec<Call> {
-    let call = |(users, incentives): (Vec<&UserUse>, Vec<(IncentiveId, usize)>)| {
+    let call = |(users, incentives): Part<'_>| {
         let mut call = Call::new(day, Program::Settle, batch_seq, day.lane_version + 1);
         call.tail.extend(["1".to_owned(), number(day.tenant_day.to)]);
         for user in users {
