@@ -1,10 +1,10 @@
-//! The frames as clients see them. A frame is written once per dialect and shared by all devices
-//! and connections that it goes to.
+//! The frames as clients see them. A frame is written once per dialect, also when several devices
+//! are to get it.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use domain::id::{CampaignId, UserId};
 use domain::incentive::Incentive;
 use domain::time::{SECOND_US, Timestamp};
@@ -20,18 +20,23 @@ pub enum Dialect {
     V1,
 }
 
-/// An incentive on its way to clients.
-#[derive(Debug)]
+/// An incentive on its way to clients; clones are the same frame.
+#[derive(Clone, Debug)]
 pub struct Frame {
     incentive: Arc<Incentive>,
-    plain: OnceLock<Bytes>,
-    v1: OnceLock<Bytes>,
+    /// The texts, by dialect, where several connections need them. One alone writes its own where
+    /// it is sent from, which saves this.
+    shared: Option<Arc<[OnceLock<Bytes>; 2]>>,
 }
 
 impl Frame {
-    /// The frame of an incentive.
+    /// The frame of an incentive for one connection.
     pub fn new(incentive: Arc<Incentive>) -> Self {
-        Self { incentive, plain: OnceLock::new(), v1: OnceLock::new() }
+        Self { incentive, shared: None }
+    }
+    /// The frame of an incentive for several connections: each of its texts is written once.
+    pub fn for_several(incentive: Arc<Incentive>) -> Self {
+        Self { incentive, shared: Some(Arc::default()) }
     }
     /// The incentive's `seq`.
     pub fn seq(&self) -> u64 {
@@ -41,25 +46,17 @@ impl Frame {
     pub fn incentive(&self) -> &Arc<Incentive> {
         &self.incentive
     }
-    /// Its text, UTF-8. Written at the first call, shared by the later ones.
-    pub fn text(&self, dialect: Dialect) -> Bytes {
-        let cell = match dialect {
-            Dialect::Plain => &self.plain,
-            Dialect::V1 => &self.v1,
+    /// Its text, UTF-8. It is written in `room` if at all: texts that are sent together lie in one
+    /// piece of memory.
+    pub fn text(&self, dialect: Dialect, room: &mut BytesMut) -> Bytes {
+        let mut write = || {
+            written(&self.incentive, dialect, room);
+            room.split().freeze()
         };
-        cell.get_or_init(|| Bytes::from(written(&self.incentive, dialect))).clone()
-    }
-    /// The same for who needs it last: when nobody else holds the frame there is nothing to share.
-    pub fn into_text(self: Arc<Self>, dialect: Dialect) -> Bytes {
-        let frame = match Arc::try_unwrap(self) {
-            Ok(frame) => frame,
-            Err(shared) => return shared.text(dialect),
-        };
-        let cell = match dialect {
-            Dialect::Plain => frame.plain,
-            Dialect::V1 => frame.v1,
-        };
-        cell.into_inner().unwrap_or_else(|| Bytes::from(written(&frame.incentive, dialect)))
+        match &self.shared {
+            Some(texts) => texts[dialect as usize].get_or_init(write).clone(),
+            None => write(),
+        }
     }
     /// An upper bound of its length in bytes, known before it is written.
     pub fn weight(&self) -> usize {
@@ -71,48 +68,51 @@ impl Frame {
 }
 
 /// Writes a frame. The fields of the plain one and their order are a promise.
-fn written(incentive: &Incentive, dialect: Dialect) -> String {
-    let mut out = String::with_capacity(320);
-    out.push_str(r#"{"type":"INCENTIVE_NOTIFICATION","incentiveId":""#);
-    id(incentive.id.0, &mut out);
-    out.push_str(r#"","campaignId":""#);
-    id(incentive.campaign.0, &mut out);
-    out.push_str(r#"","reward":{"currency":"#);
-    quote(&incentive.currency, &mut out);
-    out.push_str(r#","amount":"#);
-    number(incentive.amount, &mut out);
-    out.push_str(r#"},"issuedAt":""#);
+fn written(incentive: &Incentive, dialect: Dialect, out: &mut BytesMut) {
+    out.reserve(320);
+    put(out, r#"{"type":"INCENTIVE_NOTIFICATION","incentiveId":""#);
+    id(incentive.id.0, out);
+    put(out, r#"","campaignId":""#);
+    id(incentive.campaign.0, out);
+    put(out, r#"","reward":{"currency":"#);
+    quote(&incentive.currency, out);
+    put(out, r#","amount":"#);
+    number(incentive.amount, out);
+    put(out, r#"},"issuedAt":""#);
     match dialect {
         Dialect::Plain => {
             let whole = incentive.issued_at.micros() / SECOND_US * SECOND_US;
-            time(Timestamp::from_stored(whole), &mut out);
-            out.push('"');
+            time(Timestamp::from_stored(whole), out);
+            put(out, "\"");
         }
         Dialect::V1 => {
-            time(incentive.issued_at, &mut out);
-            // Writing to a String does not fail, here and below.
+            time(incentive.issued_at, out);
+            // Writing to memory does not fail, here and below.
             _ = write!(out, r#"","seq":{},"eventId":"#, incentive.seq);
-            quote(incentive.event_id.as_str(), &mut out);
-            out.push_str(r#","kind":""#);
-            out.push_str(incentive.kind.as_str());
-            out.push('"');
+            quote(incentive.event_id.as_str(), out);
+            put(out, r#","kind":""#);
+            put(out, incentive.kind.as_str());
+            put(out, "\"");
             if let Some(code) = &incentive.coupon_code {
-                out.push_str(r#","couponCode":"#);
-                quote(code, &mut out);
+                put(out, r#","couponCode":"#);
+                quote(code, out);
             }
         }
     }
-    out.push('}');
-    out
+    put(out, "}");
+}
+
+fn put(out: &mut BytesMut, text: &str) {
+    out.extend_from_slice(text.as_bytes());
 }
 
 /// Writes an id.
-fn id(id: Uuid, out: &mut String) {
-    out.push_str(id.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
+fn id(id: Uuid, out: &mut BytesMut) {
+    put(out, id.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
 }
 
 /// Writes an instant as its `Display` does, several times as fast: it is half of writing a frame.
-fn time(at: Timestamp, out: &mut String) {
+fn time(at: Timestamp, out: &mut BytesMut) {
     let (seconds, micros) = (at.micros() / SECOND_US, at.micros() % SECOND_US);
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     // From days to a date in the proleptic Gregorian calendar: years begin in March, so that the
@@ -151,11 +151,11 @@ fn time(at: Timestamp, out: &mut String) {
     }
     let end = if end == 20 { 19 } else { end };
     text[end] = b'Z';
-    out.push_str(std::str::from_utf8(&text[..=end]).unwrap_or_default());
+    put(out, std::str::from_utf8(&text[..=end]).unwrap_or_default());
 }
 
 /// Writes a JSON number: all digits of the decimal, without trailing zeros, as 50 and not 50.00.
-fn number(amount: Decimal, out: &mut String) {
+fn number(amount: Decimal, out: &mut BytesMut) {
     let amount = amount.normalize();
     _ = match i64::try_from(amount.mantissa()) {
         // Most amounts are whole and small, which is quick to write.
@@ -190,22 +190,22 @@ pub struct StepProgress {
 
 impl QuestProgress {
     /// Its frame, for clients of `incent.v1`.
-    pub fn text(&self) -> String {
-        let mut text = String::with_capacity(128 + 64 * self.steps.len());
+    pub fn text(&self) -> Bytes {
+        let mut text = BytesMut::with_capacity(128 + 64 * self.steps.len());
         _ = write!(
             text,
             r#"{{"type":"PROGRESS","campaignId":"{}","cycle":{},"steps":["#,
             self.campaign, self.cycle
         );
         for (n, step) in self.steps.iter().enumerate() {
-            text.push_str(if n == 0 { r#"{"step":"# } else { r#",{"step":"# });
+            put(&mut text, if n == 0 { r#"{"step":"# } else { r#",{"step":"# });
             quote(&step.step, &mut text);
-            text.push_str(r#","value":"#);
+            put(&mut text, r#","value":"#);
             number(step.value, &mut text);
             _ = write!(text, r#","done":{}}}"#, step.is_done);
         }
-        text.push_str("]}");
-        text
+        put(&mut text, "]}");
+        text.freeze()
     }
     /// An upper bound of its length in bytes, known before it is written.
     pub fn weight(&self) -> usize {
@@ -214,19 +214,19 @@ impl QuestProgress {
 }
 
 /// Writes a JSON string.
-fn quote(text: &str, out: &mut String) {
+fn quote(text: &str, out: &mut BytesMut) {
     let plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
-    out.push('"');
+    put(out, "\"");
     if text.bytes().all(plain) {
-        out.push_str(text);
+        put(out, text);
     } else {
         for c in text.chars() {
-            match c {
-                '"' | '\\' => out.extend(['\\', c]),
-                c if u32::from(c) < 0x20 => _ = write!(out, "\\u{:04x}", u32::from(c)),
-                c => out.push(c),
-            }
+            _ = match c {
+                '"' | '\\' => write!(out, "\\{c}"),
+                c if u32::from(c) < 0x20 => write!(out, "\\u{:04x}", u32::from(c)),
+                c => out.write_char(c),
+            };
         }
     }
-    out.push('"');
+    put(out, "\"");
 }

@@ -13,7 +13,7 @@ use super::{Capacity, End, Frame, Presence, QuestProgress, lock};
 /// What is queued.
 #[derive(Clone, Debug)]
 pub(super) enum Item {
-    Incentive(Arc<Frame>),
+    Incentive(Frame),
     Progress(Arc<QuestProgress>),
 }
 
@@ -89,13 +89,14 @@ impl Mailbox {
     }
 
     /// Queues incentives. True when that made the session lag.
-    pub(super) fn push(&self, frames: &[Arc<Frame>]) -> bool {
+    pub(super) fn push(&self, frames: impl Iterator<Item = Frame>) -> bool {
         let mut queue = lock(&self.queue);
         if queue.end.is_some() || queue.is_lagging {
             return false;
         }
         for frame in frames {
-            if !queue.add(Item::Incentive(frame.clone()), frame.weight(), self.capacity) {
+            let weight = frame.weight();
+            if !queue.add(Item::Incentive(frame), weight, self.capacity) {
                 queue.items = VecDeque::new();
                 queue.bytes = 0;
                 queue.is_lagging = true;

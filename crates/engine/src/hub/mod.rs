@@ -300,13 +300,15 @@ impl Announce for Hub {
             let user = run[0].incentive.user;
             let shard = self.shard(user);
             let Some(devices) = shard.get(&user) else { continue };
-            let frames = run.iter().map(|event| Arc::new(Frame::new(event.incentive.clone())));
-            let frames: Vec<_> = frames.collect();
-            for mailbox in devices {
-                if mailbox.push(&frames) {
-                    self.metrics.lagging.inc();
+            let incentives = run.iter().map(|event| event.incentive.clone());
+            let lagging = match &devices[..] {
+                [device] => usize::from(device.push(incentives.map(Frame::new))),
+                several => {
+                    let frames: Vec<_> = incentives.map(Frame::for_several).collect();
+                    several.iter().filter(|device| device.push(frames.iter().cloned())).count()
                 }
-            }
+            };
+            self.metrics.lagging.inc_by(lagging as u64);
         }
     }
 }

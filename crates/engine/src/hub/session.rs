@@ -23,7 +23,7 @@ use crate::ports::PortError;
 #[derive(Clone, Debug)]
 pub enum Delivery {
     /// An incentive: the one after the last one.
-    Incentive(Arc<Frame>),
+    Incentive(Frame),
     /// The store no longer has these; they are older than its retention.
     Hole {
         /// The first one missing.
@@ -141,6 +141,11 @@ impl Session {
         poll_fn(|cx| self.poll_ready(cx)).await
     }
 
+    /// How many deliveries there are at once.
+    pub fn ready_len(&self) -> usize {
+        self.ready.len()
+    }
+
     /// The next delivery, if there is one at once.
     pub fn next_ready(&mut self) -> Option<Delivery> {
         let delivery = self.ready.pop_front()?;
@@ -225,7 +230,7 @@ impl Session {
     }
 
     /// Gives out an incentive, after naming those before it that do not exist any more.
-    fn give(&mut self, frame: Arc<Frame>) {
+    fn give(&mut self, frame: Frame) {
         let seq = frame.seq();
         if seq > self.cursor + 1 {
             self.ready.push_back(Delivery::Hole { from: self.cursor + 1, to: seq - 1 });
@@ -238,7 +243,7 @@ impl Session {
         self.is_behind = page.len() >= self.hub.settings.page.max(1);
         for incentive in page {
             if incentive.seq > self.cursor {
-                self.give(Arc::new(Frame::new(incentive)));
+                self.give(Frame::new(incentive));
             }
         }
     }

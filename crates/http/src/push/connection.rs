@@ -8,13 +8,14 @@ use std::task::Poll;
 use std::time::Duration;
 
 use axum::Error;
-use axum::body::Bytes;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use bytes::{Bytes, BytesMut};
 use engine::hub::{Delivery, Dialect, End, Session};
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
+use super::bell::Bell;
 use super::budget::Budget;
 use super::message::{ClientMessage, ErrorCode, ServerMessage};
 use super::{Admitted, Close, Push};
@@ -22,6 +23,8 @@ use crate::auth::jwt::UserToken;
 
 /// Frames written before the client and the clock are looked at again.
 const BATCH: usize = 64;
+/// Bytes that a frame takes as a rule.
+const FRAME: usize = 320;
 
 /// How far a connection has come when its WebSocket opens.
 pub(super) enum Opening {
@@ -179,14 +182,14 @@ impl Connection {
             return ended;
         }
         let mut clock = std::pin::pin!(sleep_until(self.due()));
-        let mut has_written = false;
+        let bell = Bell::rung();
         loop {
             // Set anew only when it must be: most turns of this loop leave it alone.
             if clock.deadline() != self.due() {
                 clock.as_mut().reset(self.due());
+                bell.ring();
             }
-            let event = self.event(&mut session, clock.as_mut(), has_written).await;
-            has_written = matches!(event, Event::Ready(_));
+            let event = self.event(&mut session, clock.as_mut(), &bell).await;
             let step = match event {
                 Event::Due => self.on_time(&mut session).await,
                 Event::Heard(Some(Ok(message))) => {
@@ -203,26 +206,27 @@ impl Connection {
         }
     }
 
-    /// The next thing to happen. The session is asked first, since it is what most often wakes us;
-    /// once it has had its turn, it is asked last, so that a busy one does not keep the clock and
-    /// the client waiting.
+    /// The next thing to happen. What wakes a connection is most often its session; clock and
+    /// socket are asked only when they have rung.
     async fn event(
         &mut self,
         session: &mut Session,
         mut clock: Pin<&mut Sleep>,
-        session_last: bool,
+        bell: &Bell,
     ) -> Event {
         poll_fn(|cx| {
-            if !session_last && let Poll::Ready(ready) = session.poll_ready(cx) {
-                return Poll::Ready(Event::Ready(ready));
+            if bell.has_rung(cx) {
+                let cx = &mut bell.context();
+                if clock.as_mut().poll(cx).is_ready() {
+                    bell.ring();
+                    return Poll::Ready(Event::Due);
+                }
+                if let Poll::Ready(heard) = self.socket.poll_next_unpin(cx) {
+                    bell.ring();
+                    return Poll::Ready(Event::Heard(heard));
+                }
             }
-            if clock.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Event::Due);
-            }
-            if let Poll::Ready(heard) = self.socket.poll_next_unpin(cx) {
-                return Poll::Ready(Event::Heard(heard));
-            }
-            if session_last { session.poll_ready(cx).map(Event::Ready) } else { Poll::Pending }
+            session.poll_ready(cx).map(Event::Ready)
         })
         .await
     }
@@ -340,9 +344,10 @@ impl Connection {
     async fn write(&mut self, session: &mut Session) -> Result<(), Ended> {
         let (socket, dialect) = (&mut self.socket, self.dialect);
         let writing = async {
+            let mut room = BytesMut::with_capacity(FRAME * session.ready_len().min(BATCH));
             for _ in 0..BATCH {
                 let Some(delivery) = session.next_ready() else { break };
-                if let Some(text) = text(delivery, dialect) {
+                if let Some(text) = text(delivery, dialect, &mut room) {
                     socket.feed(Message::Text(text)).await?;
                 }
             }
@@ -383,10 +388,10 @@ async fn in_time(
 }
 
 /// The frame of a delivery; `None` when the dialect has no word for it.
-fn text(delivery: Delivery, dialect: Dialect) -> Option<Utf8Bytes> {
+fn text(delivery: Delivery, dialect: Dialect, room: &mut BytesMut) -> Option<Utf8Bytes> {
     match (delivery, dialect) {
-        (Delivery::Incentive(frame), _) => Utf8Bytes::try_from(frame.into_text(dialect)).ok(),
-        (Delivery::Progress(progress), Dialect::V1) => Some(progress.text().into()),
+        (Delivery::Incentive(frame), _) => Utf8Bytes::try_from(frame.text(dialect, room)).ok(),
+        (Delivery::Progress(progress), Dialect::V1) => Utf8Bytes::try_from(progress.text()).ok(),
         (Delivery::Hole { from, to }, Dialect::V1) => {
             Some(ServerMessage::Missing { from_seq: from, to_seq: to }.text().into())
         }

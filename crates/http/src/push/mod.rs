@@ -7,6 +7,7 @@
 //! ([`connection`], [`budget`]).
 
 pub mod access;
+mod bell;
 mod budget;
 pub mod close;
 mod connection;

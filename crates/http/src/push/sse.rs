@@ -4,12 +4,13 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
+use bytes::{Bytes, BytesMut};
 use engine::hub::{Delivery, Dialect, Resumed, Session};
 use futures_util::stream;
 use serde_json::json;
@@ -168,17 +169,17 @@ impl Events {
     }
 
     fn ready(&mut self) -> Bytes {
-        let mut text = Vec::new();
+        let (mut text, mut room) = (Vec::new(), BytesMut::new());
         for _ in 0..BATCH {
             let Some(delivery) = self.session.next_ready() else { break };
             match delivery {
                 Delivery::Incentive(frame) => {
                     text.extend_from_slice(format!("id: {}\ndata: ", frame.seq()).as_bytes());
-                    text.extend_from_slice(&frame.into_text(Dialect::V1));
+                    text.extend_from_slice(&frame.text(Dialect::V1, &mut room));
                 }
                 Delivery::Progress(progress) => {
                     text.extend_from_slice(b"data: ");
-                    text.extend_from_slice(progress.text().as_bytes());
+                    text.extend_from_slice(&progress.text());
                 }
                 Delivery::Hole { from, to } => {
                     let missing = ServerMessage::Missing { from_seq: from, to_seq: to };
