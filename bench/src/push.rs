@@ -42,6 +42,8 @@ const ROUNDS: usize = 9;
 const SINGLES: usize = 30;
 /// Frames per connection at once.
 const BURST: usize = 32;
+/// Incentives announced at once, as many as the relay publishes at once.
+const ANNOUNCED: usize = 1000;
 /// Bursts per connection and round.
 const BURSTS: usize = 10;
 
@@ -377,7 +379,10 @@ impl Ours {
         rate(frames, async {
             for events in &rounds {
                 let target = self.hub.metrics().delivered.get() + events.len() as u64;
-                self.hub.announce(events);
+                for part in events.chunks(ANNOUNCED) {
+                    self.hub.announce(part);
+                    tokio::task::yield_now().await;
+                }
                 while self.hub.metrics().delivered.get() < target {
                     tokio::task::yield_now().await;
                 }
