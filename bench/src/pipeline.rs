@@ -137,6 +137,7 @@ async fn ours(dir: &Path, events: u64, stretch: u64, users: u64) -> Vec<f64> {
             panic!("the worker has ended: {:?}", health.borrow());
         }
         seconds.push(begin.elapsed().as_secs_f64());
+        show(seconds.len() as u64 * stretch, &seconds, stretch);
     }
     // The relay's rest counts towards the last stretch.
     let begin = Instant::now();
@@ -156,6 +157,12 @@ async fn ours(dir: &Path, events: u64, stretch: u64, users: u64) -> Vec<f64> {
     thread.join().unwrap();
     db.close().await;
     seconds
+}
+
+/// Shows how far a long run has come.
+fn show(events: u64, seconds: &[f64], stretch: u64) {
+    let rate = stretch as f64 / seconds.last().copied().unwrap_or(1.0);
+    eprint!("\r{events:>12} events, {rate:>8.0} a second ");
 }
 
 /// The tables that the path writes, and how a plain program would write a row.
@@ -208,6 +215,7 @@ fn plain(dir: &Path, from: &Path, events: u64, stretch: u64) -> Vec<f64> {
             }).unwrap();
         }
         seconds.push(begin.elapsed().as_secs_f64());
+        show(done, &seconds, stretch);
     }
     db.close_blocking();
     seconds
@@ -250,6 +258,7 @@ pub async fn run(events: u64) {
     let ours = ours(&a, events, stretch, users).await;
     let from = a.join("incent.db");
     let plain = tokio::task::spawn_blocking(move || plain(&b, &from, events, stretch)).await.unwrap();
+    eprintln!();
     println!("{:>12} {:>14} {:>14} {:>8}", "events", "incent ev/s", "plain ev/s", "ratio");
     for (i, (o, p)) in ours.iter().zip(&plain).enumerate() {
         let rate = |s: f64| stretch as f64 / s;

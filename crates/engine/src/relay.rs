@@ -6,9 +6,11 @@ mod tests;
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::id::{IncentiveId, UserId};
 use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::crash::{self, CrashPoint};
@@ -19,6 +21,10 @@ use crate::worker::Ports;
 
 /// Incentives published at once.
 const PUBLISH_MAX: usize = 1000;
+/// How long publications are gathered before they are recorded.
+const RECORD_EVERY: Duration = Duration::from_millis(20);
+/// Incentives recorded at once; one publication more.
+const RECORD_MAX: usize = 16 * PUBLISH_MAX;
 /// Publications of [`PUBLISH_MAX`] that may wait to be recorded.
 const UNRECORDED_MAX: usize = 16;
 
@@ -139,8 +145,12 @@ impl Relay {
     ) -> Result<(), Ended> {
         let persist = Persistence::new(&self.health, stop);
         while let Some(Publication { mut events, mut up_to }) = unrecorded.recv().await {
-            // Under load several publications share one commit.
-            while let Ok(next) = unrecorded.try_recv() {
+            // Several publications share one commit, so that recording seldom takes the turn of a
+            // batch. What is not recorded when the process dies is published again.
+            let gathered = Instant::now() + RECORD_EVERY;
+            while events.len() < RECORD_MAX
+                && let Ok(Some(next)) = timeout_at(gathered, unrecorded.recv()).await
+            {
                 events.extend(next.events);
                 up_to = next.up_to;
             }

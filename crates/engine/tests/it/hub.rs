@@ -135,7 +135,11 @@ fn the_v1_frame_says_more() {
     assert!(text.ends_with(tail), "{text}");
     serde_json::from_str::<serde_json::Value>(text).unwrap();
     // The plain one keeps to whole seconds, as in its promise.
-    assert!(frame.text(Dialect::Plain, &mut BytesMut::new()).ends_with(br#""issuedAt":"2025-06-27T12:34:56Z"}"#));
+    assert!(
+        frame
+            .text(Dialect::Plain, &mut BytesMut::new())
+            .ends_with(br#""issuedAt":"2025-06-27T12:34:56Z"}"#)
+    );
 }
 
 #[test]
