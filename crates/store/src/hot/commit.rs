@@ -8,6 +8,7 @@ use rusqlite::{CachedStatement, Connection, params};
 
 use super::encode::EncodedBatch;
 use super::rows::{EVER, TOPIC, blob};
+use super::written::{Stored, Written};
 use crate::error::{Result, StoreError};
 
 const POSITION: &str = "
@@ -65,14 +66,6 @@ const BATCH: &str = "
 const ADVANCE: &str = "
     update positions set next_offset = ?3, batch_seq = ?4 where topic = ?1 and partition = ?2";
 
-/// What became of a batch. Anything but `Done` has written nothing.
-pub(super) enum Written {
-    Done,
-    Stale,
-    Overtaken { next_offset: i64, batch_seq: i64 },
-    Fenced { epoch: i64 },
-}
-
 pub(super) fn commit(
     conn: &Connection,
     batch: &BatchCommit,
@@ -98,25 +91,11 @@ pub(super) fn commit(
 /// Compares position, epoch and configuration with what the batch was decided under.
 fn compare(conn: &Connection, batch: &BatchCommit) -> Result<Option<Written>> {
     let mut query = conn.prepare_cached(POSITION)?;
-    let (epoch, next_offset, batch_seq): (i64, i64, i64) =
-        query.query_row((TOPIC, batch.partition), |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?;
-    if epoch != batch.epoch {
-        return Ok(Some(Written::Fenced { epoch }));
-    }
-    if batch_seq == batch.batch_seq && next_offset == batch.offset_to {
-        // Ours, from before: the answer to its commit was lost.
-        return Ok(Some(Written::Done));
-    }
-    if batch_seq == batch.batch_seq && next_offset > batch.offset_from {
-        // Ours too, but cut elsewhere.
-        return Ok(Some(Written::Overtaken { next_offset, batch_seq }));
-    }
-    if next_offset != batch.offset_from || batch_seq + 1 != batch.batch_seq {
-        return Err(StoreError::invalid(format!(
-            "batch {} from offset {} does not follow the position {next_offset} after batch \
-             {batch_seq}",
-            batch.batch_seq, batch.offset_from
-        )));
+    let stored = query.query_row((TOPIC, batch.partition), |r| {
+        Ok(Stored { epoch: r.get(0)?, next_offset: r.get(1)?, batch_seq: r.get(2)? })
+    })?;
+    if let Some(refused) = stored.refuses(batch)? {
+        return Ok(Some(refused));
     }
     let mut query = conn.prepare_cached(CONFIG_VERSION)?;
     for (tenant, expected) in &batch.config_versions {

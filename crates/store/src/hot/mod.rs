@@ -11,10 +11,18 @@ mod postgres;
 mod publication;
 mod rows;
 mod sqlite;
+mod written;
 
 #[cfg(feature = "distributed")]
 pub use postgres::PgHotStore;
 pub use sqlite::SqliteHotStore;
+
+/// The columns of an incentive, in the order in which both databases' rows are read.
+const INCENTIVE_COLUMNS: &str = "
+    incentive_id, tenant_id, user_id, user_ref, campaign_id, campaign_version, event_id, type,
+    reward_currency, reward_amount, coupon_code, issued_at, seq, limit_day,
+    tenant_day_used, tenant_day_cap, tenant_total_used, tenant_total_cap,
+    user_day_used, user_day_cap, user_total_used, user_total_cap, budgets";
 
 /// What the embedded log shares with the hot store: the same rows are both.
 pub(crate) mod record {

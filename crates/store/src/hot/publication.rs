@@ -9,7 +9,8 @@ use domain::time::Timestamp;
 use engine::ports::{IncentiveEvent, Place, Position};
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::rows::{Columns, INCENTIVE_COLUMN_COUNT, INCENTIVE_COLUMNS, TOPIC, blob, incentive};
+use super::INCENTIVE_COLUMNS;
+use super::rows::{Columns, INCENTIVE_COLUMN_COUNT, TOPIC, blob, incentive};
 use crate::error::Result;
 
 const TAKE_OVER: &str = "

@@ -87,17 +87,10 @@ impl<'r, 's> Columns<'r, 's> {
     }
 }
 
-/// The columns of an incentive in the order of [`incentive`].
-pub(super) const INCENTIVE_COLUMNS: &str = "
-    incentive_id, tenant_id, user_id, user_ref, campaign_id, campaign_version, event_id, type,
-    reward_currency, reward_amount, coupon_code, issued_at, seq, limit_day,
-    tenant_day_used, tenant_day_cap, tenant_total_used, tenant_total_cap,
-    user_day_used, user_day_cap, user_total_used, user_total_cap, budgets";
-
-/// How many columns that are.
+/// How many `INCENTIVE_COLUMNS` there are.
 pub(super) const INCENTIVE_COLUMN_COUNT: usize = 23;
 
-/// Reads [`INCENTIVE_COLUMNS`].
+/// Reads `INCENTIVE_COLUMNS`.
 pub(super) fn incentive(c: &mut Columns<'_, '_>) -> Result<Arc<Incentive>> {
     let incentive = Incentive {
         id: IncentiveId(c.uuid()?),

@@ -7,16 +7,15 @@ use domain::id::{EventId, EventKey, IncentiveId, TenantId, UserId};
 use domain::incentive::Incentive;
 use domain::time::Timestamp;
 use engine::ports::{
-    BatchCommit, Committed, HotStore, IncentiveEvent, Place, PortError, PortErrorKind, PortFuture,
-    Position,
+    BatchCommit, Committed, HotStore, IncentiveEvent, Place, PortFuture, Position,
 };
 use rusqlite::Connection;
 
-use super::commit::{self, Written};
 use super::encode::EncodedBatch;
-use super::{load, publication};
+use super::written::answer;
+use super::{commit, load, publication};
 use crate::db::SqliteDb;
-use crate::error::{Result, StoreError};
+use crate::error::Result;
 
 /// The event path's store on the embedded profile. A batch is one closure on the writer thread,
 /// between control-plane changes and appends: what it compares cannot change while it writes.
@@ -59,18 +58,7 @@ impl HotStore for SqliteHotStore {
         Box::pin(async move {
             // On the caller's thread: the writer's time is what everybody shares.
             let encoded = EncodedBatch::of(&batch)?;
-            match self.db.write(move |conn| commit::commit(conn, &batch, &encoded)).await {
-                Ok(Written::Done) => Ok(Committed::Done),
-                Ok(Written::Stale) | Err(StoreError::Stale { .. }) => Ok(Committed::Stale),
-                Ok(Written::Overtaken { next_offset, batch_seq }) => {
-                    Ok(Committed::Overtaken { next_offset, batch_seq })
-                }
-                Ok(Written::Fenced { epoch }) => Err(PortError {
-                    kind: PortErrorKind::Fenced,
-                    message: format!("the partition was taken over: its epoch is now {epoch}"),
-                }),
-                Err(error) => Err(error.into()),
-            }
+            answer(self.db.write(move |conn| commit::commit(conn, &batch, &encoded)).await)
         })
     }
 

@@ -10,6 +10,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::super::encode::EncodedBatch;
+use super::super::written::{Stored, Written};
 use super::rows::{Columns, TOPIC};
 use super::{Params, write};
 use crate::error::{Result, StoreError};
@@ -26,21 +27,6 @@ const TENANTS: &str = "
 /// How often and with which pause an unknown commit is asked for.
 const RESOLVE_ATTEMPTS: u32 = 10;
 const RESOLVE_PAUSE: Duration = Duration::from_millis(200);
-
-/// What became of a batch. Anything but `Done` and `Unknown` has written nothing.
-pub(super) enum Written {
-    Done,
-    Stale,
-    Overtaken {
-        next_offset: i64,
-        batch_seq: i64,
-    },
-    Fenced {
-        epoch: i64,
-    },
-    /// The answer to the commit was lost.
-    Unknown(StoreError),
-}
 
 pub(super) async fn commit(
     db: &PgDb,
@@ -95,12 +81,8 @@ pub(super) async fn resolve(db: &PgDb, batch: &BatchCommit, why: StoreError) -> 
     for _ in 0..RESOLVE_ATTEMPTS {
         tokio::time::sleep(RESOLVE_PAUSE).await;
         if let Ok(stands) = position(db, batch).await {
-            return Ok(match stands {
-                Some(Written::Done) => Written::Done,
-                Some(Written::Fenced { epoch }) => Written::Fenced { epoch },
-                // It did not land: the same records are decided again.
-                _ => Written::Stale,
-            });
+            // Where the batch would follow, it did not land: the same records are decided again.
+            return Ok(stands.unwrap_or(Written::Stale));
         }
     }
     Ok(Written::Unknown(why))
@@ -148,26 +130,7 @@ async fn compare(transaction: &Transaction<'_>, batch: &BatchCommit) -> Result<O
 /// `None` when the batch follows the position.
 fn follows(row: &Row, batch: &BatchCommit) -> Result<Option<Written>> {
     let mut c = Columns::of("positions", row);
-    let (epoch, next_offset, batch_seq) = (c.get::<i64>()?, c.get::<i64>()?, c.get::<i64>()?);
-    if epoch != batch.epoch {
-        return Ok(Some(Written::Fenced { epoch }));
-    }
-    if batch_seq == batch.batch_seq && next_offset == batch.offset_to {
-        // Ours, from before: the answer to its commit was lost.
-        return Ok(Some(Written::Done));
-    }
-    if batch_seq == batch.batch_seq && next_offset > batch.offset_from {
-        // Ours too, but cut elsewhere.
-        return Ok(Some(Written::Overtaken { next_offset, batch_seq }));
-    }
-    if next_offset != batch.offset_from || batch_seq + 1 != batch.batch_seq {
-        return Err(StoreError::invalid(format!(
-            "batch {} from offset {} does not follow the position {next_offset} after batch \
-             {batch_seq}",
-            batch.batch_seq, batch.offset_from
-        )));
-    }
-    Ok(None)
+    Stored { epoch: c.get()?, next_offset: c.get()?, batch_seq: c.get()? }.refuses(batch)
 }
 
 fn is_as_loaded(row: &Row, batch: &BatchCommit) -> Result<bool> {

@@ -16,16 +16,15 @@ use domain::id::{EventId, EventKey, IncentiveId, TenantId, UserId};
 use domain::incentive::Incentive;
 use domain::time::Timestamp;
 use engine::ports::{
-    BatchCommit, Committed, HotStore, IncentiveEvent, Place, PortError, PortErrorKind, PortFuture,
-    Position,
+    BatchCommit, Committed, HotStore, IncentiveEvent, Place, PortFuture, Position,
 };
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::encode::EncodedBatch;
+use super::written::{Written, answer};
 use crate::error::Result;
 use crate::postgres::PgDb;
-use commit::Written;
 
 /// The event path's store on the distributed profile.
 #[derive(Clone, Debug)]
@@ -58,20 +57,7 @@ impl HotStore for PgHotStore {
     }
 
     fn commit<'a>(&'a self, batch: Arc<BatchCommit>) -> PortFuture<'a, Committed> {
-        Box::pin(async move {
-            match self.written(&batch).await? {
-                Written::Done => Ok(Committed::Done),
-                Written::Stale => Ok(Committed::Stale),
-                Written::Overtaken { next_offset, batch_seq } => {
-                    Ok(Committed::Overtaken { next_offset, batch_seq })
-                }
-                Written::Fenced { epoch } => Err(PortError {
-                    kind: PortErrorKind::Fenced,
-                    message: format!("the partition was taken over: its epoch is now {epoch}"),
-                }),
-                Written::Unknown(why) => Err(why.into()),
-            }
-        })
+        Box::pin(async move { answer(self.written(&batch).await) })
     }
 
     fn unpublished<'a>(

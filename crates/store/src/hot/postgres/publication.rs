@@ -8,7 +8,8 @@ use domain::time::Timestamp;
 use engine::ports::{IncentiveEvent, Place};
 use uuid::Uuid;
 
-use super::rows::{Columns, INCENTIVE_COLUMNS, TOPIC, incentive, integer};
+use super::super::INCENTIVE_COLUMNS;
+use super::rows::{Columns, TOPIC, incentive, integer};
 use super::{Params, query};
 use crate::error::Result;
 use crate::postgres::PgDb;
