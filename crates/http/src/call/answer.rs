@@ -90,7 +90,9 @@ impl<T: Serialize + Described, const STATUS: u16> Answer for Reply<T, STATUS> {
         operation.answers(STATUS, T::schema(defs));
     }
     fn into_response(self) -> Result<Response<Body>, Problem> {
-        let bytes = serde_json::to_vec(&self.document).map_err(Problem::internal)?;
+        let mut bytes = serde_json::to_vec(&self.document).map_err(Problem::internal)?;
+        // So that a terminal's prompt does not stick to it.
+        bytes.push(b'\n');
         let mut response = Response::new(Body::from(bytes));
         *response.status_mut() = StatusCode::from_u16(self.status).map_err(Problem::internal)?;
         let headers = response.headers_mut();

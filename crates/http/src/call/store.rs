@@ -88,6 +88,7 @@ impl<T: Serialize + Described, const STATUS: u16> Reply<T, STATUS> {
             Some(body) => response.extend_from_slice(body.to_string().as_bytes()),
             None => serde_json::to_writer(&mut response, self.document()).map_err(unwritable)?,
         }
+        response.push(b'\n');
         Ok(KeptAnswer { status: self.code(), response })
     }
 }

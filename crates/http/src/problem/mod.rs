@@ -193,7 +193,7 @@ impl Problem {
             let (request_id, path, code) = (origin.request_id, origin.path, self.0.code.as_str());
             tracing::error!(request_id, path, code, cause, "a request failed");
         }
-        let mut response = Response::new(Body::from(self.document(origin).to_string()));
+        let mut response = Response::new(Body::from(format!("{}\n", self.document(origin))));
         *response.status_mut() = self.0.code.status();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));

@@ -71,16 +71,17 @@ fn campaigns(report: &Report, out: &Output) -> String {
         ]
     });
     let heading = heading.iter().map(ToString::to_string).collect();
-    let right = [false, false, true, true, false, false];
+    let right = [false, false, true, true, false, true];
     under_heading(align(std::iter::once(heading).chain(rows), &right), out)
 }
 
-/// Limits and budgets that refused, with how often.
+/// How often limits and budgets refused; by which reason is told below.
 fn held_back(campaign: &CampaignReport) -> String {
     let caps = campaign.others.iter().filter(|(reason, _)| is_cap(**reason));
-    let caps: Vec<String> =
-        caps.map(|(reason, count)| format!("{} {}", reason.as_str(), grouped(*count))).collect();
-    if caps.is_empty() { "–".to_owned() } else { caps.join(", ") }
+    match caps.map(|(_, count)| count).sum() {
+        0 => "–".to_owned(),
+        count => grouped(count),
+    }
 }
 
 fn is_cap(reason: Reason) -> bool {
