@@ -11,7 +11,9 @@ mod courier;
 mod gate;
 mod keys;
 mod link;
+mod look;
 mod scripts;
 mod scrub;
 
 pub use gate::{RedisLimits, Settings, SettingsError, Surroundings};
+pub use look::{LookError, Version, version};

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use bus_kafka::{KafkaBus, Listener};
 use engine::hub::{Hub, HubSettings};
 use engine::policy::Backoff;
-use engine::ports::{HotStore, PortError, PortErrorKind};
+use engine::ports::{HotStore, LimitGate, PortError, PortErrorKind};
 use http::Probe;
+use limits_redis::RedisLimits;
 use store::control::Control;
 use store::hot::PgHotStore;
 use store::postgres::check_current;
@@ -66,11 +67,12 @@ pub(super) async fn open(settings: &Distributed, roles: Roles, sources: &Sources
         false => wait_for("Kafka", async || KafkaBus::connect(kafka).await).await?,
     };
     let bus = Arc::new(bus);
-    if settings.redis_url.is_some() {
-        tracing::warn!("this version does not ask Redis yet: PostgreSQL alone decides on limits");
-    }
     let control = Control::Postgres(db.clone());
     let hot: Arc<dyn HotStore> = Arc::new(PgHotStore::new(db.clone()));
+    let limits = match (&settings.redis_url, roles.calculator) {
+        (Some(url), true) => Some(limits(url, hot.clone(), sources)?),
+        _ => None,
+    };
     let hub = Hub::new(hot.clone(), HubSettings::default());
     let listener = match roles.push {
         true => Some(wait_for("Kafka", async || Listener::start(kafka, hub.clone()).await).await?),
@@ -99,7 +101,19 @@ pub(super) async fn open(settings: &Distributed, roles: Roles, sources: &Sources
     };
     let holder = Holder::Distributed(Connections { db, bus: bus.clone(), listener });
     let server_key = settings.server_key;
-    Ok(Base { control, hot, hub, bus, probes: vec![postgres, kafka], server_key, house, holder })
+    let probes = vec![postgres, kafka];
+    Ok(Base { control, hot, hub, bus, limits, probes, server_key, house, holder })
+}
+
+/// Redis in front of the limits. It need not be there: it advises.
+fn limits(url: &str, store: Arc<dyn HotStore>, sources: &Sources) -> Outcome<Arc<dyn LimitGate>> {
+    let Sources { clock, ids, metrics } = sources;
+    let (clock, ids, metrics) = (clock.clone(), ids.clone(), metrics.clone());
+    let around = limits_redis::Surroundings { store, clock, ids, metrics };
+    match RedisLimits::start(&limits_redis::Settings::new(url), around) {
+        Ok(limits) => Ok(Arc::new(limits)),
+        Err(error) => Err(Failure::usage("Redis cannot be used").why(error.to_string())),
+    }
 }
 
 /// Asks until there is an answer, for a minute at most. Errors: none came, or one that will stay

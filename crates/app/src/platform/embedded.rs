@@ -28,7 +28,7 @@ const TAKE_OVER_WITHIN: Duration = Duration::from_secs(20);
 pub(super) async fn open(dir: &Path, options: &DbOptions, sources: &Sources) -> Outcome<Base> {
     data_dir::make(dir)?;
     let told = |doing| move |error: store::StoreError| data_dir::failure(doing, dir, &error);
-    let Sources { clock, ids } = sources;
+    let Sources { clock, ids, .. } = sources;
     let db = SqliteDb::open(&dir.join(data_dir::DATABASE), options).map_err(told("open"))?;
     let steps = store::migrate::migrate(&db, clock.now()).await.map_err(told("migrate"))?;
     if !steps.is_empty() {
@@ -54,7 +54,9 @@ pub(super) async fn open(dir: &Path, options: &DbOptions, sources: &Sources) -> 
     let room = move || room.lack_of_room().map_or(Ok(()), Err);
     let probes = vec![Probe { name: "store", check: Box::new(room) }];
     let holder = Holder::Embedded(db);
-    Ok(Base { control, hot, hub, bus, probes, server_key, house, holder })
+    // The commit itself decides on limits, and nobody else has a view of them.
+    let limits = None;
+    Ok(Base { control, hot, hub, bus, limits, probes, server_key, house, holder })
 }
 
 /// Waits until the calculator has taken the log over. Errors: it does not, and why.

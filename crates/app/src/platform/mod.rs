@@ -12,7 +12,7 @@ use engine::crew::{Board, Crew, CrewSettings, Gear};
 use engine::hub::Hub;
 use engine::ingest::Ingest;
 use engine::metrics::Metrics;
-use engine::ports::{Bus, Clock, HotStore, IdGen};
+use engine::ports::{Bus, Clock, HotStore, IdGen, LimitGate};
 use engine::worker::Ports;
 use http::{Decided, Probe};
 use prometheus_client::registry::Registry;
@@ -76,6 +76,7 @@ struct Base {
     hot: Arc<dyn HotStore>,
     hub: Arc<Hub>,
     bus: Arc<dyn Bus>,
+    limits: Option<Arc<dyn LimitGate>>,
     probes: Vec<Probe>,
     server_key: [u8; 32],
     house: House,
@@ -96,23 +97,26 @@ struct House {
     tasks: Vec<JoinHandle<()>>,
 }
 
-/// The clock and the id maker of this process.
+/// What all parts of this process share.
 struct Sources {
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdGen>,
+    metrics: Metrics,
 }
 
 impl Platform {
     /// Opens the data and starts the parts of the roles. Errors: the data is in use, damaged, of
     /// another version or cannot be written; a service does not answer in time.
     pub async fn start(data: Data<'_>, roles: Roles) -> Outcome<Self> {
-        let sources = Sources { clock: Arc::new(SystemClock), ids: Arc::new(SystemIds) };
+        let mut registry = Registry::default();
+        let metrics = Metrics::registered(&mut registry);
+        let sources = Sources { clock: Arc::new(SystemClock), ids: Arc::new(SystemIds), metrics };
         let base = match data {
             Data::Dir(dir, options) => embedded::open(dir, options, &sources).await?,
             #[cfg(feature = "distributed")]
             Data::Services(settings) => distributed::open(settings, roles, &sources).await?,
         };
-        let platform = Self::of(base, sources, roles);
+        let platform = Self::of(base, sources, registry, roles);
         if let Data::Dir(dir, _) = data
             && platform.crew.is_some()
         {
@@ -121,15 +125,14 @@ impl Platform {
         Ok(platform)
     }
 
-    fn of(base: Base, Sources { clock, ids }: Sources, roles: Roles) -> Self {
-        let Base { control, hot, hub, bus, mut probes, server_key, house, holder } = base;
-        let mut registry = Registry::default();
-        let metrics = Metrics::registered(&mut registry);
+    fn of(base: Base, sources: Sources, mut registry: Registry, roles: Roles) -> Self {
+        let Sources { clock, ids, metrics } = sources;
+        let Base { control, hot, hub, bus, limits, mut probes, server_key, house, holder } = base;
         hub.metrics().register(&mut registry);
         let plane = Arc::new(LocalControlPlane::new(control.clone(), clock.clone()));
         let ingest =
             Arc::new(Ingest::new(bus.clone(), clock.clone(), ids.clone(), metrics.clone()));
-        let (store, limits) = (hot.clone(), None);
+        let store = hot.clone();
         let ports = Ports { bus, store, control: plane, clock: clock.clone(), limits };
         let gear =
             Gear { ports, metrics, hub: Some(hub.clone()), settings: CrewSettings::default() };

@@ -14,6 +14,9 @@ use crate::failure::{Code, Failure, Outcome};
 /// The oldest PostgreSQL that is supported, as `server_version_num` says it.
 const POSTGRES_LEAST: i64 = 150_000;
 
+/// The oldest Redis that is supported.
+const REDIS_LEAST: u32 = 7;
+
 impl Check {
     fn well(states: impl Into<String>) -> Self {
         Self { states: states.into(), trouble: None }
@@ -49,8 +52,8 @@ pub(super) fn examine(flags: &Flags, deep: bool) -> Outcome<Found> {
                 "see that it runs and that its brokers are named rightly, and make the topics",
             )),
         }
-        if flags.redis_url.is_some() {
-            checks.push(Check::well("Redis is not asked by this version: it is not looked at"));
+        if let Some(url) = &flags.redis_url {
+            checks.push(redis(url).await);
         }
         if flags.server_key.is_none() {
             checks.push(Check::bad(
@@ -92,6 +95,23 @@ async fn database(db: &PgDb, checks: &mut Vec<Check>) -> bool {
             checks.push(Check::bad(SCHEMA, error.to_string(), "run incent migrate"));
             false
         }
+    }
+}
+
+async fn redis(url: &str) -> Check {
+    const ANSWERS: &str = "Redis answers";
+    let mend = "see that it runs and that its address is right; until then PostgreSQL alone decides \
+                on limits, and none is passed";
+    match limits_redis::version(&limits_redis::Settings::new(url)).await {
+        Ok(version) if version.major >= REDIS_LEAST => {
+            Check::well(format!("{ANSWERS}, version {version}"))
+        }
+        Ok(version) => Check::bad(
+            &format!("Redis is {REDIS_LEAST} or newer"),
+            format!("it is {version}"),
+            "move to a newer server",
+        ),
+        Err(error) => Check::bad(ANSWERS, error.to_string(), mend),
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use store::{PgDb, PgOptions};
 use testkit::dir::TempDir;
-use testkit::services::{kafka_brokers, postgres_url};
+use testkit::services::{kafka_brokers, postgres_url, redis_url};
 use tokio::runtime::Runtime;
 
 use crate::support::{ADMIN, Platform, Said, incent};
@@ -42,9 +42,10 @@ impl Stage {
         let events_topic = format!("tenant-events-{unique}");
         let config = format!(
             "databaseUrl: {url}\nkafka: {}\neventsTopic: {events_topic}\n\
-             incentivesTopic: incentive-generated-{unique}\ngroup: ic-{unique}\nserverKey: {}\n",
+             incentivesTopic: incentive-generated-{unique}\ngroup: ic-{unique}\nserverKey: {}\nredisUrl: {}\n",
             kafka_brokers(),
             "0f".repeat(32),
+            redis_url(),
         );
         std::fs::write(dir.path().join("services.yaml"), config).unwrap();
         Self { dir, runtime, db, events_topic }
@@ -87,6 +88,14 @@ impl Stage {
             let rows = client.query(sql, &[]).await.unwrap_or_else(|e| panic!("{sql}: {e:?}"));
             rows.iter().map(|row| row.get::<_, Option<String>>(0).unwrap_or_default()).collect()
         })
+    }
+
+    /// What Redis has under a key; empty when nothing.
+    pub fn redis(&self, key: &str) -> String {
+        let url = redis_url();
+        let said = Command::new("redis-cli").args(["-u", &url, "--raw", "get", key]).output();
+        let said = said.expect("redis-cli runs");
+        String::from_utf8_lossy(&said.stdout).trim().to_owned()
     }
 
     /// The one value of a query, a number.

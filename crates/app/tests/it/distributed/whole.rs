@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::stage::Stage;
+use super::stage::{PATIENCE, Stage};
 use crate::support::{ADMIN, Platform, lines_of, next_line};
 
 const TENANTS: usize = 4;
@@ -66,6 +67,7 @@ fn each_event_is_decided_once_across_processes_and_a_death() {
     nothing_twice_and_nothing_lost(&stage, total);
     paid_as_the_campaigns_say(&stage, &shops);
     device.heard(&stage);
+    redis_counts_what_was_granted(&stage, &shops);
     print_take_over(&stage);
     for process in [front, surviving, push] {
         assert!(process.stop().success(), "it stops in order");
@@ -275,6 +277,24 @@ fn paid_as_the_campaigns_say(stage: &Stage, shops: &[Shop]) {
     );
     let expected: Vec<String> = expected.iter().map(|(id, sums)| format!("{id} {sums}")).collect();
     assert_eq!(paid, expected);
+}
+
+/// The plain integers of the day, also after a death between reserving and settling: what the dead
+/// process had reserved and not granted is given back.
+fn redis_counts_what_was_granted(stage: &Stage, shops: &[Shop]) {
+    for shop in shops {
+        let granted = "select count(*)::text from incentives where tenant_id = ";
+        let granted = stage.rows(&format!("{granted}'{}'", shop.tenant)).remove(0);
+        let begun = Instant::now();
+        loop {
+            let counted = stage.redis(&format!("limit:{{{}}}:daily", shop.tenant));
+            if counted == granted {
+                break;
+            }
+            assert!(begun.elapsed() < PATIENCE, "Redis stays at {counted:?}, not {granted}");
+            stage.rows("select pg_sleep(0.5)::text");
+        }
+    }
 }
 
 /// How long it took from hearing of a dead owner's partition to its first commit. For people: on a
