@@ -40,8 +40,9 @@ pub async fn version(settings: &Settings) -> Result<Version, LookError> {
         .set_response_timeout(Some(settings.answer_within));
     let connecting = client.get_multiplexed_async_connection_with_config(&config);
     let mut connection = connecting.await.map_err(silent)?;
-    let told = redis::cmd("INFO").arg("server").query_async::<String>(&mut connection);
-    named(&told.await.map_err(silent)?).ok_or(LookError::Unnamed)
+    let told = redis::cmd("INFO").arg("server").query_async(&mut connection).await;
+    let told: String = told.map_err(silent)?;
+    named(&told).ok_or(LookError::Unnamed)
 }
 
 fn named(info: &str) -> Option<Version> {
