@@ -107,12 +107,14 @@ pub async fn examine_postgres(db: &PgDb, deep: bool) -> Result<Examination> {
             mend: DEFECT,
         });
     }
-    for table in ["tenants", "campaigns", "users", "events", "incentives", "dead_letters"] {
-        // Counting a ledger takes as long as reading it; the planner knows it well enough.
-        let estimate = "select coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint from pg_class c
-             where c.oid = to_regclass($1) or c.oid in (
-                 select inhrelid from pg_inherits where inhparent = to_regclass($1))";
-        let count: i64 = transaction.query_one(estimate, &[&table]).await?.try_get(0)?;
+    // Counting a ledger takes as long as reading it.
+    let tables: &[&str] = match deep {
+        true => &["tenants", "campaigns", "users", "events", "incentives", "dead_letters"],
+        false => &["tenants", "campaigns", "dead_letters"],
+    };
+    for table in tables {
+        let count = format!("select count(*) from {table}");
+        let count: i64 = transaction.query_one(&count, &[]).await?.try_get(0)?;
         examination.rows.push((table, count.unsigned_abs()));
     }
     Ok(examination)
