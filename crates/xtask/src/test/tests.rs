@@ -44,7 +44,7 @@ fn only_those_who_ask_services_get_them() {
     assert_eq!(needed(&["-p", "incent-store"]), [Service::Postgres]);
     assert!(needed(&["--package", "incent-bus-kafka"]).contains(&Service::Kafka));
     assert!(needed(&["-p", "incent-limits-redis"]).contains(&Service::Redis));
-    let all = [Service::Kafka, Service::Postgres, Service::Clients];
+    let all = [Service::Kafka, Service::Postgres, Service::Redis, Service::Clients];
     assert_eq!(needed(&["-p", "incent"]), all);
     assert_eq!(needed(&["-p", "incent-domain", "--", "incent-store"]), []);
 }
