@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io::BufRead;
 
 use csv::StringRecord;
+use csv_core::ReadRecordResult;
 use serde_json::value::RawValue;
 
 use super::lines::{LINE_BYTES_MAX, Line, Lines};
@@ -54,8 +55,56 @@ pub struct Records<R> {
     lines: Lines<R>,
     kind: Kind,
     delimiter: u8,
+    row: Row,
     headings: StringRecord,
     heading_line: String,
+}
+
+/// Splits rows into cells. It is made once, for making it costs as much as splitting many rows.
+struct Row {
+    reader: csv_core::Reader,
+    cells: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Row {
+    fn new(delimiter: u8) -> Self {
+        let reader = csv_core::ReaderBuilder::new().delimiter(delimiter).build();
+        Self { reader, cells: Vec::new(), ends: Vec::new() }
+    }
+
+    /// The cells of a row.
+    fn split(&mut self, text: &str) -> Result<StringRecord, String> {
+        let Self { reader, cells, ends } = self;
+        reader.reset();
+        // Its cells are not longer than the row, nor more than its bytes and one.
+        cells.resize(text.len() + 1, 0);
+        ends.resize(text.len() + 2, 0);
+        let (mut input, mut written, mut ended) = (text.as_bytes(), 0, 0);
+        loop {
+            let (result, read, wrote, more) =
+                reader.read_record(input, &mut cells[written..], &mut ends[ended..]);
+            (input, written, ended) = (&input[read..], written + wrote, ended + more);
+            match result {
+                // Asked once more without input, it tells the last cell.
+                ReadRecordResult::InputEmpty => {}
+                ReadRecordResult::Record | ReadRecordResult::End => break,
+                ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => {
+                    return Err("the row is not CSV: its cells are longer than itself".to_owned());
+                }
+            }
+        }
+        let text = std::str::from_utf8(&cells[..written]);
+        let text = text.map_err(|e| format!("the row is not CSV: {e}"))?;
+        let mut record = StringRecord::with_capacity(written, ended);
+        let mut begin = 0;
+        for end in &ends[..ended] {
+            // The reader cuts at delimiters and quotes, which are whole characters.
+            record.push_field(text.get(begin..*end).unwrap_or_default());
+            begin = *end;
+        }
+        Ok(record)
+    }
 }
 
 impl<R: BufRead> Records<R> {
@@ -65,6 +114,7 @@ impl<R: BufRead> Records<R> {
             lines: Lines::new(input),
             kind,
             delimiter,
+            row: Row::new(delimiter),
             headings: StringRecord::new(),
             heading_line: String::new(),
         };
@@ -90,23 +140,10 @@ impl<R: BufRead> Records<R> {
             return Err(Failure::usage("the file has no line of headings")
                 .mend("the first line of a CSV names its columns"));
         };
-        self.headings = self.split(&line.text).map_err(Failure::usage)?;
+        self.headings = self.row.split(&line.text).map_err(Failure::usage)?;
         self.headings.trim();
         self.heading_line = line.text;
         Ok(())
-    }
-
-    fn split(&self, text: &str) -> Result<StringRecord, String> {
-        let mut record = StringRecord::new();
-        csv::ReaderBuilder::new()
-            .has_headers(false)
-            .flexible(true)
-            .delimiter(self.delimiter)
-            .buffer_capacity(text.len().max(1))
-            .from_reader(text.as_bytes())
-            .read_record(&mut record)
-            .map_err(|e| format!("the row is not CSV: {e}"))?;
-        Ok(record)
     }
 
     fn json_record(line: Line) -> Result<Record, Broken> {
@@ -149,8 +186,8 @@ impl<R: BufRead> Records<R> {
         Ok(Err(Broken { line: number, raw: text, why, sound: false }))
     }
 
-    fn checked(&self, line: u64, raw: String) -> Result<Record, Broken> {
-        let cells = match self.split(&raw) {
+    fn checked(&mut self, line: u64, raw: String) -> Result<Record, Broken> {
+        let cells = match self.row.split(&raw) {
             Ok(cells) => cells,
             Err(why) => return Err(Broken { line, raw, why, sound: false }),
         };

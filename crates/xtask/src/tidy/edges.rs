@@ -46,6 +46,7 @@ const LIBRARIES: &[Library] = &[
     ("clap", &["app"], NONE),
     ("clap_complete", &["app"], NONE),
     ("csv", &["app"], NONE),
+    ("csv-core", &["app"], NONE),
     ("deadpool-postgres", &["store"], NONE),
     ("futures-util", &["http", "app"], NONE),
     ("getrandom", &["app"], NONE),
