@@ -42,10 +42,6 @@ impl Frame {
     pub fn seq(&self) -> u64 {
         self.incentive.seq
     }
-    /// The incentive.
-    pub fn incentive(&self) -> &Arc<Incentive> {
-        &self.incentive
-    }
     /// Its text, UTF-8. It is written in `room` if at all: texts that are sent together lie in one
     /// piece of memory.
     pub fn text(&self, dialect: Dialect, room: &mut BytesMut) -> Bytes {
