@@ -4,10 +4,12 @@
 //!
 //! Read `bus` first. `reader` takes records from exact offsets, `record` says what each is,
 //! `membership` tells which partitions are ours, `producer` writes. `listener` follows the
-//! announcements, [`topics`] makes and checks the two topics, [`avro`] is the wire format.
+//! announcements, `captured` reads what Debezium captured of the ledger, [`topics`] makes and
+//! checks the topics, [`avro`] is the wire format.
 
 pub mod avro;
 mod bus;
+mod captured;
 mod check;
 mod failure;
 mod headers;
@@ -20,5 +22,6 @@ mod settings;
 pub mod topics;
 
 pub use bus::KafkaBus;
+pub use captured::CapturedReader;
 pub use listener::Listener;
 pub use settings::Settings;

@@ -4,6 +4,7 @@
 pub mod admission;
 mod assemble;
 pub mod batch;
+pub mod captured;
 pub mod crash;
 pub mod crew;
 pub mod hub;
