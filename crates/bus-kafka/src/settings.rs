@@ -15,6 +15,10 @@ pub struct Settings {
     pub events_topic: String,
     /// Announcements of incentives, key userId.
     pub incentives_topic: String,
+    /// Rows of the ledger as Debezium captures them, key tenantId: for the analytics files.
+    pub analytics_topic: String,
+    /// The same, for the aggregates in Redis: each consumer has a topic, and a slot, of its own.
+    pub aggregates_topic: String,
     /// The group whose members share the partitions of `events_topic`.
     pub group: String,
     /// What the brokers call this process in their logs and quotas.
@@ -33,6 +37,8 @@ impl Settings {
             brokers: brokers.to_owned(),
             events_topic: "tenant-events".to_owned(),
             incentives_topic: "incentive-generated".to_owned(),
+            analytics_topic: "db.incentives".to_owned(),
+            aggregates_topic: "db.incentives.redis".to_owned(),
             group: "incent-ic".to_owned(),
             client_id: "incent".to_owned(),
             registry: None,

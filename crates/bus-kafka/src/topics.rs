@@ -1,4 +1,4 @@
-//! The two topics: made on purpose, and checked before anything is begun.
+//! The topics: made on purpose, and checked before anything is begun.
 
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,14 @@ impl Default for TopicPlan {
     }
 }
 
-/// Makes both topics where they are missing; leaves them alone where they are there. When it
+/// Where the connectors of `deploy/debezium` tell that they live: `__debezium-heartbeat.` and their
+/// prefix.
+pub const HEARTBEAT_TOPICS: [&str; 2] =
+    ["__debezium-heartbeat.cdc_analytics", "__debezium-heartbeat.cdc_aggregator"];
+/// How long a heartbeat is kept.
+const HEARTBEATS_MS: &str = "3600000";
+
+/// Makes the topics where they are missing; leaves them alone where they are there. When it
 /// returns, they can be written to.
 ///
 /// # Errors
@@ -51,7 +58,12 @@ pub async fn create(settings: &Settings, plan: TopicPlan) -> Result<(), PortErro
             .set("cleanup.policy", "delete")
             .set("retention.ms", &retention)
     };
-    let topics = [topic(&settings.events_topic), topic(&settings.incentives_topic)];
+    let names = all(settings);
+    let heartbeats = HEARTBEAT_TOPICS.map(|name| {
+        NewTopic::new(name, 1, TopicReplication::Fixed(plan.replication))
+            .set("retention.ms", HEARTBEATS_MS)
+    });
+    let topics: Vec<_> = names.iter().map(|name| topic(name)).chain(heartbeats).collect();
     let options = AdminOptions::new().operation_timeout(Some(ANSWER_MAX));
     let results = admin.create_topics(&topics, &options).await;
     for result in results.map_err(|e| failure::kafka("creating topics", &e))? {
@@ -62,8 +74,18 @@ pub async fn create(settings: &Settings, plan: TopicPlan) -> Result<(), PortErro
             }
         }
     }
-    let names = [settings.events_topic.clone(), settings.incentives_topic.clone()];
     blocking(move || names.iter().try_for_each(|name| until_seen(admin.inner(), name))).await?
+}
+
+/// The topics by their names: events, announcements, and the two of captured changes.
+pub fn all(settings: &Settings) -> [String; 4] {
+    [
+        &settings.events_topic,
+        &settings.incentives_topic,
+        &settings.analytics_topic,
+        &settings.aggregates_topic,
+    ]
+    .map(String::clone)
 }
 
 /// What a topic is like.

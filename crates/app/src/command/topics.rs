@@ -1,4 +1,4 @@
-//! `incent topics`: the two topics of the distributed profile.
+//! `incent topics`: the topics of the distributed profile.
 
 use std::path::PathBuf;
 
@@ -21,7 +21,7 @@ pub struct Args {
 /// What can be done with topics.
 #[derive(Debug, clap::Subcommand)]
 pub enum Action {
-    /// Make the topics of events and announcements where they are missing
+    /// Make the topics of events, announcements and captured changes where they are missing
     Create(Create),
 }
 
@@ -78,8 +78,8 @@ fn made(create: Create, out: &Output) -> Outcome {
     let settings = distributed.over(file.as_ref()).bus()?;
     let plan = TopicPlan { partitions, replication, retention_hours };
     runtime()?.block_on(wait_for("Kafka", async || topics::create(&settings, plan).await))?;
-    for topic in [&settings.events_topic, &settings.incentives_topic] {
-        out.data(topic)?;
+    for topic in topics::all(&settings) {
+        out.data(&topic)?;
     }
     Ok(())
 }

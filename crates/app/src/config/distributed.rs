@@ -22,6 +22,16 @@ pub struct Flags {
     /// Topic of the announcements [default: incentive-generated]
     #[arg(long, env = "INCENT_INCENTIVES_TOPIC", value_name = "NAME")]
     pub incentives_topic: Option<String>,
+    /// Topic of captured incentives, for the analytics files [default: db.incentives]
+    #[arg(long, env = "INCENT_ANALYTICS_TOPIC", value_name = "NAME")]
+    pub analytics_topic: Option<String>,
+    /// Topic of captured incentives, for the aggregates in Redis [default: db.incentives.redis]
+    #[arg(long, env = "INCENT_AGGREGATES_TOPIC", value_name = "NAME")]
+    pub aggregates_topic: Option<String>,
+    /// Minutes between two comparisons of the aggregates with the ledger [default: 10]
+    #[arg(long, env = "INCENT_AGGREGATES_CHECK_MINUTES", value_name = "MINUTES",
+          value_parser = clap::value_parser!(u32).range(1..=1440))]
+    pub aggregates_check_minutes: Option<u32>,
     /// Consumer group of the processes that decide [default: incent-ic]
     #[arg(long, env = "INCENT_GROUP", value_name = "NAME")]
     pub group: Option<String>,
@@ -69,14 +79,20 @@ impl Flags {
         let Some(file) = file else { return self };
         let text =
             |flag: Option<String>, key: Option<String>| flag.filter(|t| !t.is_empty()).or(key);
-        let days = |flag: Option<u32>, key: Option<i64>| {
-            flag.or_else(|| key.and_then(|days| u32::try_from(days).ok()))
+        let number = |flag: Option<u32>, key: Option<i64>| {
+            flag.or_else(|| key.and_then(|n| u32::try_from(n).ok()))
         };
         Self {
             database_url: text(self.database_url, string(&file.database_url)),
             kafka: text(self.kafka, string(&file.kafka)),
             events_topic: text(self.events_topic, string(&file.events_topic)),
             incentives_topic: text(self.incentives_topic, string(&file.incentives_topic)),
+            analytics_topic: text(self.analytics_topic, string(&file.analytics_topic)),
+            aggregates_topic: text(self.aggregates_topic, string(&file.aggregates_topic)),
+            aggregates_check_minutes: number(
+                self.aggregates_check_minutes,
+                file.aggregates_check_minutes.map(|minutes| minutes.get()),
+            ),
             group: text(self.group, string(&file.group)),
             schema_registry: text(self.schema_registry, string(&file.schema_registry)),
             schema_registry_authorization: text(
@@ -85,8 +101,11 @@ impl Flags {
             ),
             redis_url: text(self.redis_url, string(&file.redis_url)),
             server_key: text(self.server_key, string(&file.server_key)),
-            events_days: days(self.events_days, file.events_days.map(|days| days.get())),
-            incentives_days: days(self.incentives_days, file.incentives_days.map(|d| d.get())),
+            events_days: number(self.events_days, file.events_days.map(|days| days.get())),
+            incentives_days: number(
+                self.incentives_days,
+                file.incentives_days.map(|days| days.get()),
+            ),
             kafka_properties: file.kafka_properties.clone().unwrap_or_default(),
         }
     }
@@ -104,6 +123,9 @@ impl Flags {
             ("kafka", self.kafka.is_some()),
             ("events-topic", self.events_topic.is_some()),
             ("incentives-topic", self.incentives_topic.is_some()),
+            ("analytics-topic", self.analytics_topic.is_some()),
+            ("aggregates-topic", self.aggregates_topic.is_some()),
+            ("aggregates-check-minutes", self.aggregates_check_minutes.is_some()),
             ("group", self.group.is_some()),
             ("schema-registry", self.schema_registry.is_some()),
             ("schema-registry-authorization", self.schema_registry_authorization.is_some()),
@@ -142,6 +164,8 @@ pub fn not_built() -> Failure {
 
 #[cfg(feature = "distributed")]
 mod in_force {
+    use std::time::Duration;
+
     use bus_kafka::avro::RegistrySettings;
     use store::postgres::Retention;
 
@@ -150,6 +174,8 @@ mod in_force {
 
     /// What is kept for ever is kept for a hundred years.
     const FOR_EVER_DAYS: i64 = 36_500;
+    /// Minutes between two comparisons of the aggregates with the ledger.
+    const CHECK_MINUTES: u32 = 10;
 
     /// Settings of a process of the distributed profile.
     #[derive(Clone, Debug)]
@@ -164,6 +190,8 @@ mod in_force {
         pub server_key: [u8; 32],
         /// How long rows are kept.
         pub retention: Retention,
+        /// How often the aggregates are compared with the ledger.
+        pub aggregates_check_every: Duration,
     }
 
     impl Flags {
@@ -176,6 +204,7 @@ mod in_force {
                 redis_url: self.redis_url.clone(),
                 server_key: self.key()?,
                 retention: self.retention(),
+                aggregates_check_every: self.aggregates_check_every(),
             })
         }
 
@@ -213,6 +242,8 @@ mod in_force {
             Ok(bus_kafka::Settings {
                 events_topic: or(&self.events_topic, usual.events_topic),
                 incentives_topic: or(&self.incentives_topic, usual.incentives_topic),
+                analytics_topic: or(&self.analytics_topic, usual.analytics_topic),
+                aggregates_topic: or(&self.aggregates_topic, usual.aggregates_topic),
                 group: or(&self.group, usual.group),
                 registry: self.schema_registry.clone().map(|url| RegistrySettings {
                     url,
@@ -236,10 +267,15 @@ mod in_force {
             })
         }
 
+        fn aggregates_check_every(&self) -> Duration {
+            let minutes = self.aggregates_check_minutes.unwrap_or(CHECK_MINUTES);
+            Duration::from_secs(60 * u64::from(minutes))
+        }
+
         fn retention(&self) -> Retention {
             let days = |days: Option<u32>| days.map_or(FOR_EVER_DAYS, i64::from);
             Retention {
-                events_days: days(self.events_days),
+                events_days: number(self.events_days),
                 incentives_days: days(self.incentives_days),
             }
         }

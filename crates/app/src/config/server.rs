@@ -31,7 +31,7 @@ pub struct Flags {
     /// Directory of the data [default: incent-data]
     #[arg(long, env = "INCENT_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Roles to run: all, or some of events,cms,cohorts,ic,dcm [default: all]
+    /// Roles to run: all, or some of events,cms,cohorts,ic,dcm,aggregator [default: all]
     #[arg(long, env = "INCENT_ROLES", value_name = "ROLES", value_delimiter = ',')]
     pub roles: Option<Vec<String>>,
     /// Bearer token of the platform's admin
@@ -91,6 +91,12 @@ domain::shape! {
         "eventsTopic" events_topic: Option<Text<1, 249>>,
         /// Topic of the announcements.
         "incentivesTopic" incentives_topic: Option<Text<1, 249>>,
+        /// Topic of captured incentives, for the analytics files.
+        "analyticsTopic" analytics_topic: Option<Text<1, 249>>,
+        /// Topic of captured incentives, for the aggregates in Redis.
+        "aggregatesTopic" aggregates_topic: Option<Text<1, 249>>,
+        /// Minutes between two comparisons of the aggregates with the ledger; 10 when left out.
+        "aggregatesCheckMinutes" aggregates_check_minutes: Option<Whole<1, 1440>>,
         /// Consumer group of the processes that decide.
         "group" group: Option<Text<1, 200>>,
         /// Schema registry, as `http://registry:8081`; without one, values carry their schema's hash.

@@ -1,6 +1,7 @@
 //! The PostgreSQL client of the distributed profile: a pool of connections, how long each may wait
 //! for what, and what an error calls for.
 
+mod capture;
 mod error;
 mod migrate;
 mod partitions;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
 use tokio_postgres::{Config, NoTls};
 
+pub use self::capture::{Capture, PUBLICATION, Slot, capture};
 pub use self::migrate::{POSTGRES, check_current, migrate};
 pub use self::partitions::{Kept, Retention, keep_partitions};
 use crate::error::{Result, StoreError};

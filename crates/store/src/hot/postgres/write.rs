@@ -1,10 +1,12 @@
 //! Writing a batch. Rows that are only ever added go in by COPY, straight into their tables; the
 //! rest by one statement a table, all sent together.
 
+use std::collections::BTreeMap;
 use std::pin::pin;
 
 use deadpool_postgres::Transaction;
 use domain::incentive::{Completion, Incentive};
+use domain::time::{Day, Period, Zone};
 use engine::crash::{self, CrashPoint};
 use engine::ports::{BatchCommit, EventWrite, StateWrite};
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
@@ -222,19 +224,38 @@ async fn events(transaction: &Transaction<'_>, batch: &BatchCommit) -> Result<()
     Ok(())
 }
 
+/// Writes a batch's incentives, a COPY for each month: of rows that go into different partitions
+/// one COPY keeps no order, and who captures them relies on that of each tenant's places. A tenant's
+/// append times never go back, so its months follow one another.
 async fn incentives(
     transaction: &Transaction<'_>,
     batch: &BatchCommit,
     encoded: &EncodedBatch,
 ) -> Result<()> {
-    if batch.incentives.is_empty() {
-        return Ok(());
+    let mut by_month: BTreeMap<Day, Vec<Placed<'_>>> = BTreeMap::new();
+    for ((ordinal, one), budgets) in (0_i32..).zip(&batch.incentives).zip(&encoded.budgets) {
+        let month = Period::Month.first_day(Zone::utc().day(one.issued_at));
+        by_month.entry(month).or_default().push((ordinal, &**one, budgets.as_deref()));
     }
+    for rows in by_month.values() {
+        copy_incentives(transaction, batch, rows).await?;
+    }
+    Ok(())
+}
+
+/// An incentive with its ordinal in the batch and its budgets in their stored form.
+type Placed<'a> = (i32, &'a Incentive, Option<&'a str>);
+
+async fn copy_incentives(
+    transaction: &Transaction<'_>,
+    batch: &BatchCommit,
+    rows: &[Placed<'_>],
+) -> Result<()> {
     let statement = transaction.prepare_cached(INCENTIVES).await?;
     let sink = transaction.copy_in(&statement).await?;
     let mut writer = pin!(BinaryCopyInWriter::new(sink, &INCENTIVE_TYPES));
-    for ((ordinal, one), budgets) in (0_i32..).zip(&batch.incentives).zip(&encoded.budgets) {
-        let Incentive { limits, .. } = &**one;
+    for (ordinal, one, budgets) in rows {
+        let limits = &one.limits;
         let cap = |cap: Option<u64>| cap.map(integer);
         writer
             .as_mut()
@@ -254,7 +275,7 @@ async fn incentives(
                 &integer(one.seq),
                 &batch.partition,
                 &batch.batch_seq,
-                &ordinal,
+                ordinal,
                 &integer(limits.tenant_day.used),
                 &cap(limits.tenant_day.cap),
                 &integer(limits.tenant_total.used),
@@ -264,7 +285,7 @@ async fn incentives(
                 &integer(limits.user_total.used),
                 &cap(limits.user_total.cap),
                 &limits.day.0,
-                &budgets.as_deref().map(Document),
+                &budgets.map(Document),
             ])
             .await?;
     }
