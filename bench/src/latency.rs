@@ -24,7 +24,7 @@ use futures_util::StreamExt as _;
 use http::auth::jwt::UserToken;
 use http::push::{Push, PushMetrics, PushSettings, Verified, VerifyEndUser};
 use http::{App, Config, Decided, Parts, Rate};
-use store::control::{Control, LocalControlPlane};
+use store::control::{Control, LedgerAnswers, LocalControlPlane};
 use store::embedded::SqliteBus;
 use store::hot::SqliteHotStore;
 use store::{DbOptions, SqliteDb};
@@ -119,10 +119,12 @@ async fn serve(dir: &Path) {
     let unlimited = Rate { per_second: 1_000_000, burst: 1_000_000 };
     let config =
         Config { admin_token: Some(ADMIN.into()), rate: unlimited, ..Config::new([7; 32]) };
+    let aggregates = Arc::new(LedgerAnswers::new(control.clone()));
     let app = App::new(Parts {
         control,
         ingest: Arc::new(Ingest::new(bus, clock.clone(), ids.clone(), engine)),
         hot,
+        aggregates,
         decided: Decided::Here(decided),
         clock: clock.clone(),
         ids,

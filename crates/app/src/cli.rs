@@ -73,6 +73,8 @@ pub enum Command {
     Migrate(command::migrate::Args),
     /// Make the topics of the distributed profile
     Topics(command::topics::Args),
+    /// Make the aggregates of the distributed profile anew
+    Aggregates(command::aggregates::Args),
     /// Check a data directory and say how to mend it
     Doctor(command::doctor::Args),
     /// Print a completion script for a shell

@@ -59,6 +59,7 @@ fn run(command: Command, out: &Output) -> Outcome {
         Command::Token(args) => command::token::run(args, out),
         Command::Migrate(args) => command::migrate::run(args, out),
         Command::Topics(args) => command::topics::run(args, out),
+        Command::Aggregates(args) => command::aggregates::run(args, out),
         Command::Doctor(args) => command::doctor::run(args, out),
         Command::Completions(args) => command::completions::run(args, out),
         Command::Schemas(args) => command::schemas::run(args, out),

@@ -12,7 +12,7 @@ const ROLES: &[(&str, Option<&str>)] = &[
     ("cohorts", Some("cohorts")),
     ("ic", Some("decides events and relays what they earn")),
     ("dcm", Some("pushes to devices")),
-    ("aggregator", None),
+    ("aggregator", Some("keeps aggregates in Redis, on the distributed profile")),
     ("analytics", None),
     ("console", None),
 ];
@@ -30,12 +30,20 @@ pub struct Roles {
     pub calculator: bool,
     /// Pushes to devices.
     pub push: bool,
+    /// Keeps aggregates in Redis; nothing to run on the embedded profile.
+    pub aggregator: bool,
 }
 
 impl Roles {
     /// Everything.
-    pub const ALL: Self =
-        Self { events: true, cms: true, cohorts: true, calculator: true, push: true };
+    pub const ALL: Self = Self {
+        events: true,
+        cms: true,
+        cohorts: true,
+        calculator: true,
+        push: true,
+        aggregator: true,
+    };
 
     /// What is served over HTTP.
     pub fn services(self) -> Services {
@@ -65,6 +73,7 @@ impl Roles {
                 ("cohorts", _) => roles.cohorts = true,
                 ("ic", _) => roles.calculator = true,
                 ("dcm", _) => roles.push = true,
+                ("aggregator", _) => roles.aggregator = true,
                 (_, Some(_)) => {}
                 (_, None) => {
                     let known: Vec<&str> = ROLES.iter().map(|(known, _)| *known).collect();

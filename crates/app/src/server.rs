@@ -96,6 +96,7 @@ fn parts(platform: &mut Platform, config: Config) -> Parts {
         control: platform.control.clone(),
         ingest: platform.ingest.clone(),
         hot: platform.hot.clone(),
+        aggregates: platform.aggregates.clone(),
         decided: platform.decided.clone(),
         clock: platform.clock.clone(),
         ids: platform.ids.clone(),

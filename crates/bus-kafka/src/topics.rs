@@ -142,6 +142,17 @@ pub async fn examine(settings: &Settings) -> Result<(Vec<TopicState>, GroupState
     .await?
 }
 
+/// The number of partitions of a topic.
+///
+/// # Errors
+/// `Unavailable`: the cluster gives no answer, or there is no such topic; says how to make it.
+pub async fn partitions_of(settings: &Settings, topic: &str) -> Result<i32, PortError> {
+    let admin: AdminClient<DefaultClientContext> =
+        settings.client(&[], &[]).create().map_err(|e| failure::kafka("connecting", &e))?;
+    let topic = topic.to_owned();
+    blocking(move || partitions(admin.inner(), &topic)).await?
+}
+
 /// Waits until a topic that was made is known to the broker that answers: it is told a little
 /// later than the one that made it. Blocks.
 fn until_seen<C: ClientContext>(client: &Client<C>, topic: &str) -> Result<(), PortError> {

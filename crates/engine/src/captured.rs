@@ -97,6 +97,17 @@ impl Applied {
         self.0.iter().map(|(of, place)| (*of, *place))
     }
 
+    /// The last place of a tenant's source partition; [`Place::BEFORE_ALL`] where there is none.
+    pub fn of(&self, tenant: TenantId, source_partition: i32) -> Place {
+        self.0.get(&(tenant, source_partition)).copied().unwrap_or(Place::BEFORE_ALL)
+    }
+
+    /// Moves to a place; never back.
+    pub fn move_to(&mut self, of: (TenantId, i32), place: Place) {
+        let last = self.0.entry(of).or_insert(Place::BEFORE_ALL);
+        *last = place.max(*last);
+    }
+
     /// Moves to a row's place. False when the row was applied before, and is to be dropped.
     pub fn advance(&mut self, row: &CapturedIncentive) -> bool {
         let last = self.0.entry((row.tenant, row.source_partition)).or_insert(Place::BEFORE_ALL);

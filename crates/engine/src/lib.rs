@@ -2,6 +2,7 @@
 //! Kafka: those are adapters behind the ports in [`ports`].
 
 pub mod admission;
+pub mod aggregates;
 mod assemble;
 pub mod batch;
 pub mod captured;

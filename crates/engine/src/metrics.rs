@@ -33,6 +33,13 @@ pub struct Metrics {
     limits_mode: Family<Label, Gauge>,
     limits_advice: Family<Label, Counter>,
     limits_events: Family<Label, Counter>,
+    captured_lag: Family<[(&'static str, String); 1], Gauge>,
+    slot_behind: Family<[(&'static str, String); 1], Gauge>,
+    slot_active: Family<[(&'static str, String); 1], Gauge>,
+    aggregated: Counter,
+    aggregates_drift: Gauge,
+    aggregates_behind: Gauge,
+    aggregates_mended: Family<Label, Counter>,
 }
 
 impl Metrics {
@@ -60,6 +67,18 @@ impl Metrics {
         r.register("limits_advice", "Batches by what Redis said to them", m.limits_advice);
         let help = "What befell the limits kept in Redis, by kind";
         r.register("limits_events", help, m.limits_events);
+        let help = "Captured records in the topic, not yet taken, by topic";
+        r.register("captured_lag_records", help, m.captured_lag);
+        let help = "Bytes of PostgreSQL's log that the reader of a slot has not confirmed";
+        r.register("slot_behind_bytes", help, m.slot_behind);
+        r.register("slot_active", "1 while somebody reads from the slot", m.slot_active);
+        r.register("aggregated_incentives", "Incentives counted in aggregates", m.aggregated);
+        let help = "Incentives by which aggregates and ledger differed when last compared";
+        r.register("aggregates_drift", help, m.aggregates_drift);
+        let help = "Incentives in the ledger, not yet in the aggregates, when last compared";
+        r.register("aggregates_behind", help, m.aggregates_behind);
+        let help = "Tenants whose aggregates were mended from the ledger, by reason";
+        r.register("aggregates_mended", help, m.aggregates_mended);
         metrics
     }
 
@@ -84,6 +103,13 @@ impl Metrics {
             limits_mode: Family::default(),
             limits_advice: Family::default(),
             limits_events: Family::default(),
+            captured_lag: Family::default(),
+            slot_behind: Family::default(),
+            slot_active: Family::default(),
+            aggregated: Counter::default(),
+            aggregates_drift: Gauge::default(),
+            aggregates_behind: Gauge::default(),
+            aggregates_mended: Family::default(),
         }
     }
 
@@ -164,6 +190,42 @@ impl Metrics {
     /// How often it befell them.
     pub fn limits_events(&self, kind: &'static str) -> u64 {
         self.limits_events.get_or_create(&[("kind", kind)]).get()
+    }
+
+    /// How many captured records of a topic are still to be taken.
+    pub fn captured_lag(&self, topic: &str, records: u64) {
+        let lag = i64::try_from(records).unwrap_or(i64::MAX);
+        self.captured_lag.get_or_create(&[("topic", topic.to_owned())]).set(lag);
+    }
+
+    /// How a replication slot is.
+    pub fn slot(&self, name: &str, behind_bytes: u64, is_active: bool) {
+        let label = [("slot", name.to_owned())];
+        let behind = i64::try_from(behind_bytes).unwrap_or(i64::MAX);
+        self.slot_behind.get_or_create(&label).set(behind);
+        self.slot_active.get_or_create(&label).set(i64::from(is_active));
+    }
+
+    /// Shows nothing more of slots: they may have gone.
+    pub fn forget_slots(&self) {
+        self.slot_behind.clear();
+        self.slot_active.clear();
+    }
+
+    /// Counts incentives that were counted in aggregates.
+    pub fn aggregated(&self, incentives: usize) {
+        self.aggregated.inc_by(incentives as u64);
+    }
+
+    /// What a comparison of the aggregates with the ledger has found.
+    pub fn aggregates_compared(&self, drift: u64, behind: u64) {
+        self.aggregates_drift.set(i64::try_from(drift).unwrap_or(i64::MAX));
+        self.aggregates_behind.set(i64::try_from(behind).unwrap_or(i64::MAX));
+    }
+
+    /// Counts a tenant whose aggregates were mended from the ledger: one of a few fixed words.
+    pub fn aggregates_mended(&self, reason: &'static str) {
+        self.aggregates_mended.get_or_create(&[("reason", reason)]).inc();
     }
 
     /// Events decided so far with this outcome.

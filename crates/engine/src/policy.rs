@@ -116,10 +116,10 @@ impl Health {
 
 /// Why a long-running part has ended.
 #[derive(Debug)]
-pub(crate) struct Ended(pub Health);
+pub struct Ended(pub Health);
 
 /// Carries a long-running part through failures by the policy of their kind, and tells how it is.
-pub(crate) struct Persistence<'a> {
+pub struct Persistence<'a> {
     health: &'a watch::Sender<Health>,
     stop: &'a CancellationToken,
     /// In a row.
@@ -127,6 +127,7 @@ pub(crate) struct Persistence<'a> {
 }
 
 impl<'a> Persistence<'a> {
+    /// For a part whose health is told there, until it is told to stop.
     pub fn new(health: &'a watch::Sender<Health>, stop: &'a CancellationToken) -> Self {
         Self { health, stop, failures: AtomicU32::new(0) }
     }

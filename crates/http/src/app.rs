@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use domain::id::KeyId;
 use domain::time::Timestamp;
+use engine::aggregates::Aggregates;
 use engine::ingest::Ingest;
 use engine::ports::{Clock, HotStore, IdGen, Position};
 use prometheus_client::registry::Registry;
@@ -42,6 +43,8 @@ pub struct Parts {
     pub ingest: Arc<Ingest>,
     /// The event path's store: dry runs, and what a push client missed.
     pub hot: Arc<dyn HotStore>,
+    /// Answers about what was granted, added up.
+    pub aggregates: Arc<dyn Aggregates>,
     /// How it is heard that an event is decided.
     pub decided: Decided,
     /// The clock.

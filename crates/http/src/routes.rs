@@ -66,6 +66,8 @@ pub fn table() -> Vec<Route> {
         GET  "/api/v1/tenants/{tenantId}/limits",                 Tenant(LimitsRead)    => limits::read;
         POST "/api/v1/tenants/{tenantId}/limits",                 Tenant(LimitsWrite)   => limits::set_tenant;
         POST "/api/v1/tenants/{tenantId}/user-limits",            Tenant(LimitsWrite)   => limits::set_user;
+        GET  "/api/v1/tenants/{tenantId}/aggregates",             Tenant(IncentivesRead) => aggregates::sums;
+        GET  "/api/v1/tenants/{tenantId}/leaderboards",           Tenant(IncentivesRead) => aggregates::leaders;
         GET  "/api/v1/tenants/{tenantId}/api-keys",               Tenant(KeysWrite)     => keys::list;
         POST "/api/v1/tenants/{tenantId}/api-keys",               Tenant(KeysWrite)     => keys::create;
         POST "/api/v1/tenants/{tenantId}/api-keys/{keyId}:revoke", Tenant(KeysWrite)    => keys::revoke;

@@ -15,7 +15,10 @@ use crate::services::{self, Service};
 /// Crates whose tests ask real services. Whoever tests them gets these services started, and
 /// stopped again if they did not run before.
 const NEEDS: [(&str, &[Service]); 4] = [
-    ("incent", &[Service::Kafka, Service::Postgres, Service::Redis, Service::Clients]),
+    (
+        "incent",
+        &[Service::Kafka, Service::Postgres, Service::Connect, Service::Redis, Service::Clients],
+    ),
     ("incent-bus-kafka", &[Service::Kafka, Service::Clients]),
     ("incent-limits-redis", &[Service::Postgres, Service::Redis]),
     ("incent-store", &[Service::Postgres]),

@@ -1,5 +1,6 @@
 //! The commands, a file each.
 
+pub mod aggregates;
 pub mod apply;
 pub mod completions;
 pub mod dev;

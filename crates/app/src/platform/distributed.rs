@@ -5,6 +5,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use aggregates_redis::Running;
 use bus_kafka::{KafkaBus, Listener};
 use engine::hub::{Hub, HubSettings};
 use engine::policy::Backoff;
@@ -17,7 +18,7 @@ use store::postgres::check_current;
 use store::{PgDb, PgOptions};
 use tokio_util::sync::CancellationToken;
 
-use super::{Base, Holder, House, Sources};
+use super::{Base, Holder, House, Sources, aggregates};
 use crate::config::distributed::Distributed;
 use crate::failure::{Code, Failure, Outcome};
 use crate::housekeeping::{keep_house, keep_partitions};
@@ -36,12 +37,16 @@ pub(super) struct Connections {
     db: PgDb,
     bus: Arc<KafkaBus>,
     listener: Option<Listener>,
+    aggregator: Option<Running>,
 }
 
 impl Connections {
     /// Leaves the group, so that others take our partitions at once, and closes.
     pub async fn close(self) {
-        let Self { db, bus, listener } = self;
+        let Self { db, bus, listener, aggregator } = self;
+        if let Some(aggregator) = aggregator {
+            aggregator.stop().await;
+        }
         let let_go = tokio::task::spawn_blocking(move || {
             drop(listener);
             bus.leave();
@@ -79,7 +84,17 @@ pub(super) async fn open(settings: &Distributed, roles: Roles, sources: &Sources
         false => None,
     };
 
+    let answers = aggregates::answers(settings, &db, sources)?;
+    let aggregator = match roles.aggregator {
+        true => aggregates::start(settings, &db, roles, sources).await?,
+        false => None,
+    };
+
     let mut house = House::default();
+    if roles.cms || roles.aggregator {
+        let (db, metrics) = (db.clone(), sources.metrics.clone());
+        house.run(|stop| aggregates::watch_slots(db, metrics, stop));
+    }
     if roles.cms || roles.calculator {
         let (clock, retention) = (sources.clock.clone(), settings.retention);
         house.run(|stop| keep_house(control.clone(), clock.clone(), stop));
@@ -99,10 +114,12 @@ pub(super) async fn open(settings: &Distributed, roles: Roles, sources: &Sources
             async move { bus.ping().await }
         })
     };
-    let holder = Holder::Distributed(Connections { db, bus: bus.clone(), listener });
-    let server_key = settings.server_key;
-    let probes = vec![postgres, kafka];
-    Ok(Base { control, hot, hub, bus, limits, probes, server_key, house, holder })
+    let mut probes = vec![postgres, kafka];
+    probes.extend(aggregator.as_ref().map(|running| aggregates::probe(running, roles)));
+    let connections = Connections { db, bus: bus.clone(), listener, aggregator };
+    let (holder, server_key) = (Holder::Distributed(connections), settings.server_key);
+    let aggregates = answers;
+    Ok(Base { control, hot, aggregates, hub, bus, limits, probes, server_key, house, holder })
 }
 
 /// Redis in front of the limits. It need not be there: it advises.

@@ -8,7 +8,7 @@ use engine::crew::Board;
 use engine::hub::{Hub, HubSettings};
 use engine::ports::HotStore;
 use http::Probe;
-use store::control::{Control, jobs};
+use store::control::{Control, LedgerAnswers, jobs};
 use store::embedded::SqliteBus;
 use store::hot::SqliteHotStore;
 use store::{DbOptions, SqliteDb};
@@ -56,7 +56,8 @@ pub(super) async fn open(dir: &Path, options: &DbOptions, sources: &Sources) -> 
     let holder = Holder::Embedded(db);
     // The commit itself decides on limits, and nobody else has a view of them.
     let limits = None;
-    Ok(Base { control, hot, hub, bus, limits, probes, server_key, house, holder })
+    let aggregates = Arc::new(LedgerAnswers::new(control.clone()));
+    Ok(Base { control, hot, aggregates, hub, bus, limits, probes, server_key, house, holder })
 }
 
 /// Waits until the calculator has taken the log over. Errors: it does not, and why.

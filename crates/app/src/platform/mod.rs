@@ -2,12 +2,15 @@
 //! What differs between the profiles is in `embedded` and `distributed`; all else is here.
 
 #[cfg(feature = "distributed")]
+mod aggregates;
+#[cfg(feature = "distributed")]
 mod distributed;
 mod embedded;
 
 use std::path::Path;
 use std::sync::Arc;
 
+use engine::aggregates::Aggregates;
 use engine::crew::{Board, Crew, CrewSettings, Gear};
 use engine::hub::Hub;
 use engine::ingest::Ingest;
@@ -27,6 +30,8 @@ use crate::config::distributed::Distributed;
 use crate::failure::Outcome;
 use crate::roles::Roles;
 
+#[cfg(feature = "distributed")]
+pub use aggregates::keeper;
 #[cfg(feature = "distributed")]
 pub use distributed::wait_for;
 pub use embedded::PARTITION;
@@ -49,6 +54,8 @@ pub struct Platform {
     pub ingest: Arc<Ingest>,
     /// The event path's store.
     pub hot: Arc<dyn HotStore>,
+    /// Answers about what was granted, added up.
+    pub aggregates: Arc<dyn Aggregates>,
     /// Sessions of devices.
     pub hub: Arc<Hub>,
     /// How it is heard that an event is decided.
@@ -74,6 +81,7 @@ pub struct Platform {
 struct Base {
     control: Control,
     hot: Arc<dyn HotStore>,
+    aggregates: Arc<dyn Aggregates>,
     hub: Arc<Hub>,
     bus: Arc<dyn Bus>,
     limits: Option<Arc<dyn LimitGate>>,
@@ -127,7 +135,9 @@ impl Platform {
 
     fn of(base: Base, sources: Sources, mut registry: Registry, roles: Roles) -> Self {
         let Sources { clock, ids, metrics } = sources;
-        let Base { control, hot, hub, bus, limits, mut probes, server_key, house, holder } = base;
+        let Base { control, hot, aggregates, hub, bus, limits, .. } = base;
+        let (mut probes, server_key) = (base.probes, base.server_key);
+        let (house, holder) = (base.house, base.holder);
         hub.metrics().register(&mut registry);
         let plane = Arc::new(LocalControlPlane::new(control.clone(), clock.clone()));
         let ingest =
@@ -151,6 +161,7 @@ impl Platform {
             control,
             ingest,
             hot,
+            aggregates,
             hub,
             decided,
             board,

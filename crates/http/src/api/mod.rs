@@ -1,5 +1,6 @@
 //! The operations, one file each, in one order: request, answer, doc, handler.
 
+pub mod aggregates;
 pub mod audit;
 pub mod campaigns;
 pub mod cohorts;

@@ -15,7 +15,7 @@ use http::{App, Config, Decided, Metrics, Parts};
 use http_body_util::BodyExt as _;
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
-use store::control::{Control, LocalControlPlane};
+use store::control::{Control, LedgerAnswers, LocalControlPlane};
 use store::embedded::SqliteBus;
 use store::hot::SqliteHotStore;
 use store::{DbOptions, SqliteDb};
@@ -93,10 +93,12 @@ impl Server {
         tokio::spawn(worker.run(stop.clone()));
 
         let config = Config { admin_token: Some(ADMIN.into()), dev: true, ..Config::new([7; 32]) };
+        let aggregates = Arc::new(LedgerAnswers::new(control.clone()));
         let app = App::new(Parts {
             control,
             ingest: Arc::new(Ingest::new(bus, clock.clone(), ids.clone(), engine)),
             hot,
+            aggregates,
             decided: Decided::Here(decided),
             clock: clock.clone(),
             ids,

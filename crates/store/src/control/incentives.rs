@@ -172,7 +172,7 @@ pub(super) fn of_event(
 }
 
 /// The least id that an incentive issued in this millisecond or later can have.
-fn least_id(at: Timestamp) -> IncentiveId {
+pub(super) fn least_id(at: Timestamp) -> IncentiveId {
     let ms = u64::try_from(at.micros() / 1000).unwrap_or(0);
     let mut bytes = [0; 16];
     bytes[..6].copy_from_slice(&ms.to_be_bytes()[2..]);

@@ -14,6 +14,7 @@
 //! writes a row of the audit log.
 
 pub mod actions;
+mod aggregates;
 pub mod audit;
 pub mod campaigns;
 pub mod cohorts;
@@ -39,6 +40,7 @@ pub mod users;
 
 use domain::time::Timestamp;
 
+pub use self::aggregates::LedgerAnswers;
 pub use self::local::LocalControlPlane;
 pub use self::page::{PAGE_SIZE_MAX, Page, PageRequest};
 pub use self::sql::{Sql, Statement};
@@ -107,6 +109,7 @@ pub struct Change {
 pub fn statements() -> impl Iterator<Item = &'static Statement> {
     [
         actions::ALL,
+        aggregates::ALL,
         audit::ALL,
         config::ALL,
         dead_letters::ALL,

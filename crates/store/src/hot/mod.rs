@@ -14,7 +14,7 @@ mod sqlite;
 mod written;
 
 #[cfg(feature = "distributed")]
-pub use postgres::PgHotStore;
+pub use postgres::{PgHotStore, PgLedger};
 pub use sqlite::SqliteHotStore;
 
 /// The columns of an incentive, in the order in which both databases' rows are read.

@@ -57,7 +57,7 @@ fn a_step_that_fails_leaves_nothing() {
     };
     let steps: Vec<_> = SQLITE.iter().copied().chain([bad]).collect();
     let error = t.db.write_blocking(move |conn| apply(conn, &steps, at(1))).expect_err("refuses");
-    assert!(error.to_string().contains("0004_bad"), "{error}");
+    assert!(error.to_string().contains("0005_bad"), "{error}");
     let left: i64 =
         t.db.read_blocking(|c| {
             Ok(c.query_row("select count(*) from sqlite_schema where name = 'c'", [], |r| {

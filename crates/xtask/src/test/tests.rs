@@ -44,7 +44,8 @@ fn only_those_who_ask_services_get_them() {
     assert_eq!(needed(&["-p", "incent-store"]), [Service::Postgres]);
     assert!(needed(&["--package", "incent-bus-kafka"]).contains(&Service::Kafka));
     assert!(needed(&["-p", "incent-limits-redis"]).contains(&Service::Redis));
-    let all = [Service::Kafka, Service::Postgres, Service::Redis, Service::Clients];
+    use Service::{Clients, Connect, Kafka, Postgres, Redis};
+    let all = [Kafka, Postgres, Connect, Redis, Clients];
     assert_eq!(needed(&["-p", "incent"]), all);
     assert_eq!(needed(&["-p", "incent-domain", "--", "incent-store"]), []);
 }

@@ -12,14 +12,18 @@ use super::tree::Tree;
 use crate::run::{Failure, answer};
 
 /// What each crate of the workspace may build on. In tests every crate may use `testkit` too.
-const EDGES: [(&str, &[&str]); 9] = [
+const EDGES: [(&str, &[&str]); 10] = [
     ("domain", &[]),
     ("engine", &["domain"]),
     ("store", &["domain", "engine"]),
     ("bus-kafka", &["domain", "engine"]),
     ("limits-redis", &["domain", "engine"]),
+    ("aggregates-redis", &["domain", "engine"]),
     ("http", &["domain", "engine", "store"]),
-    ("app", &["domain", "engine", "store", "bus-kafka", "limits-redis", "http"]),
+    (
+        "app",
+        &["domain", "engine", "store", "bus-kafka", "limits-redis", "aggregates-redis", "http"],
+    ),
     ("testkit", &["domain", "engine"]),
     ("xtask", &[]),
 ];
@@ -28,11 +32,28 @@ const EDGES: [(&str, &[&str]); 9] = [
 /// and that takes a store to show.
 const EDGES_OF_TESTS: [(&str, &[&str]); 1] = [("limits-redis", &["store"])];
 
-const ANY: &[&str] =
-    &["domain", "engine", "store", "bus-kafka", "limits-redis", "http", "app", "testkit"];
+const ANY: &[&str] = &[
+    "domain",
+    "engine",
+    "store",
+    "bus-kafka",
+    "limits-redis",
+    "aggregates-redis",
+    "http",
+    "app",
+    "testkit",
+];
 /// What waits, logs or measures has no place in `domain`.
-const ABOVE_DOMAIN: &[&str] =
-    &["engine", "store", "bus-kafka", "limits-redis", "http", "app", "testkit"];
+const ABOVE_DOMAIN: &[&str] = &[
+    "engine",
+    "store",
+    "bus-kafka",
+    "limits-redis",
+    "aggregates-redis",
+    "http",
+    "app",
+    "testkit",
+];
 const NONE: &[&str] = &[];
 
 /// A library, the crates that own it, and those that may use it in their tests as well.
@@ -61,7 +82,7 @@ const LIBRARIES: &[Library] = &[
     ("prometheus-client", &["engine", "http", "app"], NONE),
     ("proptest", NONE, ANY),
     ("rdkafka", &["bus-kafka"], NONE),
-    ("redis", &["limits-redis"], NONE),
+    ("redis", &["limits-redis", "aggregates-redis"], NONE),
     ("rusqlite", &["store"], &["app"]),
     ("rust_decimal", ANY, NONE),
     ("serde", ANY, NONE),

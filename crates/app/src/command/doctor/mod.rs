@@ -2,6 +2,8 @@
 //! do if not. Reads only.
 
 #[cfg(feature = "distributed")]
+mod captured;
+#[cfg(feature = "distributed")]
 mod services;
 
 use std::path::{Path, PathBuf};

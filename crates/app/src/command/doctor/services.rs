@@ -6,7 +6,7 @@ use engine::ports::PortError;
 use store::doctor::{Examination, examine_postgres};
 use store::{PgDb, PgOptions};
 
-use super::{Check, Found};
+use super::{Check, Found, captured};
 use crate::command::serve::runtime;
 use crate::config::distributed::Flags;
 use crate::failure::{Code, Failure, Outcome};
@@ -18,10 +18,10 @@ const POSTGRES_LEAST: i64 = 150_000;
 const REDIS_LEAST: u32 = 7;
 
 impl Check {
-    fn well(states: impl Into<String>) -> Self {
+    pub(super) fn well(states: impl Into<String>) -> Self {
         Self { states: states.into(), trouble: None }
     }
-    fn bad(states: &str, why: impl Into<String>, mend: &str) -> Self {
+    pub(super) fn bad(states: &str, why: impl Into<String>, mend: &str) -> Self {
         Self { states: states.to_owned(), trouble: Some((why.into(), mend.to_owned())) }
     }
 }
@@ -35,7 +35,9 @@ pub(super) fn examine(flags: &Flags, deep: bool) -> Outcome<Found> {
     let kafka = flags.bus()?;
     runtime()?.block_on(async {
         let mut rows = Examination::default();
-        if database(&db, &mut checks).await {
+        let has_schema = database(&db, &mut checks).await;
+        if has_schema {
+            captured::database(&db, &mut checks).await;
             let examined = examine_postgres(&db, deep).await;
             rows = examined.map_err(|e| {
                 Failure::new(Code::Failure, "the rows cannot be examined").why(e.to_string())
@@ -45,6 +47,7 @@ pub(super) fn examine(flags: &Flags, deep: bool) -> Outcome<Found> {
             Ok((found, group)) => {
                 checks.extend(found.iter().map(topic));
                 checks.push(members(&kafka.group, &group));
+                captured::kafka(&kafka, &mut checks).await;
             }
             Err(PortError { message, .. }) => checks.push(Check::bad(
                 "Kafka answers and has both topics",
@@ -54,6 +57,9 @@ pub(super) fn examine(flags: &Flags, deep: bool) -> Outcome<Found> {
         }
         if let Some(url) = &flags.redis_url {
             checks.push(redis(url).await);
+            if deep && has_schema {
+                captured::aggregates(url, &db, &mut checks).await?;
+            }
         }
         if flags.server_key.is_none() {
             checks.push(Check::bad(

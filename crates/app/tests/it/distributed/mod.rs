@@ -1,5 +1,6 @@
 //! The distributed profile as it runs: real processes on real PostgreSQL and Kafka.
 
+mod captured;
 mod stage;
 mod start;
 mod whole;

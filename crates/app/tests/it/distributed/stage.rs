@@ -22,13 +22,25 @@ pub struct Stage {
     dir: TempDir,
     runtime: Runtime,
     db: PgDb,
+    redis_url: String,
+    /// What tells its names from those of others.
+    pub unique: String,
+    /// Its database.
+    pub database: String,
     /// Topic of the events.
     pub events_topic: String,
+    /// Topic of captured incentives, for the aggregates.
+    pub aggregates_topic: String,
 }
 
 impl Stage {
     /// A new database and names of topics that nobody has; nothing is migrated or made yet.
     pub fn new() -> Self {
+        Self::with_redis(&redis_url())
+    }
+
+    /// The same with a Redis of its own.
+    pub fn with_redis(redis_url: &str) -> Self {
         let unique = format!("{:x}", RandomState::new().build_hasher().finish());
         let (dir, runtime) = (TempDir::new(), Runtime::new().unwrap());
         let (server, database) = (postgres_url(), format!("incent_it_{unique}"));
@@ -40,15 +52,18 @@ impl Stage {
         let url = replaced(&server, &database);
         let db = PgDb::open(&PgOptions::new(&url)).unwrap();
         let events_topic = format!("tenant-events-{unique}");
+        let aggregates_topic = format!("db.incentives.redis-{unique}");
         let config = format!(
             "databaseUrl: {url}\nkafka: {}\neventsTopic: {events_topic}\n\
-             incentivesTopic: incentive-generated-{unique}\ngroup: ic-{unique}\nserverKey: {}\nredisUrl: {}\n",
+             incentivesTopic: incentive-generated-{unique}\nanalyticsTopic: db.incentives-{unique}\n\
+             aggregatesTopic: {aggregates_topic}\ngroup: ic-{unique}\nserverKey: {}\n\
+             redisUrl: {redis_url}\n",
             kafka_brokers(),
             "0f".repeat(32),
-            redis_url(),
         );
         std::fs::write(dir.path().join("services.yaml"), config).unwrap();
-        Self { dir, runtime, db, events_topic }
+        let redis_url = redis_url.to_owned();
+        Self { dir, runtime, db, redis_url, unique, database, events_topic, aggregates_topic }
     }
 
     /// Where the processes run.
@@ -69,9 +84,15 @@ impl Stage {
     /// Starts a process with these roles; it is ready when this returns. Its log is in
     /// `{name}.log`.
     pub fn serve(&self, name: &str, roles: &str) -> Platform {
+        self.serve_as(name, roles, &[])
+    }
+
+    /// The same with further variables.
+    pub fn serve_as(&self, name: &str, roles: &str, variables: &[(&str, &str)]) -> Platform {
         let log = File::create(self.dir().join(format!("{name}.log"))).unwrap();
         let mut command = self.command(&["serve", "--listen", "127.0.0.1:0", "--roles", roles]);
         command.env("INCENT_ADMIN_TOKEN", ADMIN).env("INCENT_LOG", "info").stderr(log);
+        command.envs(variables.iter().copied());
         Platform::ready(&mut command, self.dir())
     }
 
@@ -92,8 +113,8 @@ impl Stage {
 
     /// What Redis has under a key; empty when nothing.
     pub fn redis(&self, key: &str) -> String {
-        let url = redis_url();
-        let said = Command::new("redis-cli").args(["-u", &url, "--raw", "get", key]).output();
+        let url = &self.redis_url;
+        let said = Command::new("redis-cli").args(["-u", url, "--raw", "get", key]).output();
         let said = said.expect("redis-cli runs");
         String::from_utf8_lossy(&said.stdout).trim().to_owned()
     }

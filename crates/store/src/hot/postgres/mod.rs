@@ -2,6 +2,7 @@
 //! compares is locked in one order: the position, then the tenants by id.
 
 mod commit;
+mod ledger;
 mod load;
 mod publication;
 mod rows;
@@ -21,6 +22,7 @@ use engine::ports::{
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
+pub use self::ledger::PgLedger;
 use super::encode::EncodedBatch;
 use super::written::{Written, answer};
 use crate::error::Result;

@@ -1,6 +1,7 @@
 //! The distributed profile's store, over a real PostgreSQL and a log in memory.
 
 mod admission;
+mod captured;
 mod control;
 mod frozen;
 mod partitions;

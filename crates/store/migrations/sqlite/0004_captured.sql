@@ -1,0 +1,1 @@
+-- Nothing to do here: changes are captured on PostgreSQL only. Both databases have the same steps.
