@@ -70,8 +70,7 @@ impl Keeper {
             };
             let ledger = self.ledger.days(tenant, &places, since).await?;
             let drift = drift(&counted, &ledger.days);
-            let comparison =
-                if drift == 0 { Comparison::Right } else { Comparison::Drift(drift) };
+            let comparison = if drift == 0 { Comparison::Right } else { Comparison::Drift(drift) };
             return Ok(Compared { comparison, behind: ledger.beyond, places });
         }
     }

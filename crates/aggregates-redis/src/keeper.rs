@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use domain::id::TenantId;
 use engine::aggregates::{Ledger, Sum};
 use engine::captured::CapturedIncentive;
-use engine::metrics::Metrics;
 use engine::ports::{IdGen, Place, PortError, PortErrorKind};
 use redis::Value;
 
@@ -30,7 +29,6 @@ pub struct Keeper {
     pub(crate) link: Link,
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) ids: Arc<dyn IdGen>,
-    pub(crate) metrics: Metrics,
     /// The generation last seen in use.
     known: Mutex<HashMap<TenantId, String>>,
 }
@@ -69,10 +67,9 @@ impl Keeper {
         settings: &Settings,
         ledger: Arc<dyn Ledger>,
         ids: Arc<dyn IdGen>,
-        metrics: Metrics,
     ) -> Result<Self, SettingsError> {
         let link = Link::new(settings)?;
-        Ok(Self { link, ledger, ids, metrics, known: Mutex::default() })
+        Ok(Self { link, ledger, ids, known: Mutex::default() })
     }
 
     /// Tenants by their id, after one, some at a time; none when there are no more. Errors: those of

@@ -89,10 +89,8 @@ pub(crate) fn tally(rows: &[CapturedIncentive], found: &Found, trust: Trust) -> 
         let before = change.seqs.get(&row.user_ref).or(found.seqs.get(&row.user_ref));
         let before = before.copied().unwrap_or(0);
         if trust == Trust::Gapless && row.seq != before + 1 {
-            return Tally::Gap(format!(
-                "user {} has number {} after number {before}",
-                row.user_ref, row.seq
-            ));
+            // Who it is is not for the log.
+            return Tally::Gap(format!("a user's number {} follows number {before}", row.seq));
         }
         change.count(row, found);
         change.seqs.insert(row.user_ref.clone(), row.seq.max(before));
@@ -108,8 +106,7 @@ impl Change {
         self.rows += 1;
         for cell in Cell::of(&row.user_ref, row.campaign, row.day, &row.currency) {
             let before = found.sums.get(&cell).copied();
-            let (_, sum) =
-                self.sums.entry(cell).or_insert((before, before.unwrap_or_default()));
+            let (_, sum) = self.sums.entry(cell).or_insert((before, before.unwrap_or_default()));
             *sum = sum.with(Sum::from(row));
         }
     }
@@ -140,7 +137,9 @@ impl Change {
             if let (Some(board), Some(user)) = (cell.leaderboard(), &cell.user) {
                 let moves = boards.entry(board).or_default();
                 let came = keys::member(user, after);
-                moves.gone.extend(before.map(|sum| keys::member(user, &sum)).filter(|m| *m != came));
+                moves
+                    .gone
+                    .extend(before.map(|sum| keys::member(user, &sum)).filter(|m| *m != came));
                 moves.come.push((keys::score(after), came));
             }
         }

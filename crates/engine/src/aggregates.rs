@@ -61,7 +61,11 @@ impl Cell {
     /// The leaderboard that a user's cell is a place on; `None` for the cells of all users.
     pub fn leaderboard(&self) -> Option<Leaderboard> {
         self.user.as_ref()?;
-        Some(Leaderboard { campaign: self.campaign, day: self.day, currency: self.currency.clone() })
+        Some(Leaderboard {
+            campaign: self.campaign,
+            day: self.day,
+            currency: self.currency.clone(),
+        })
     }
 }
 

@@ -33,7 +33,8 @@ macro_rules! migrations {
 pub(crate) use migrations;
 
 /// The schema of the embedded profile.
-pub const SQLITE: &[Migration] = migrations!("sqlite": 1 "hot", 2 "control", 3 "progress", 4 "captured");
+pub const SQLITE: &[Migration] =
+    migrations!("sqlite": 1 "hot", 2 "control", 3 "progress", 4 "captured");
 
 const CREATE_TABLE: &str = "
 create table if not exists schema_migrations (

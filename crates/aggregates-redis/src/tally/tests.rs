@@ -62,7 +62,8 @@ fn rows_count_once() {
     assert_eq!(all_time(&found), "2 3.1 1000002");
 
     assert_eq!(tally(&rows, &found, Trust::Gapless), Tally::Nothing, "the same once more");
-    let more = [rows[1].clone(), row((0, 2, 0), "ada", 2, "0.90"), row((0, 2, 0), "ada", 2, "0.90")];
+    let more =
+        [rows[1].clone(), row((0, 2, 0), "ada", 2, "0.90"), row((0, 2, 0), "ada", 2, "0.90")];
     let second = change(tally(&more, &found, Trust::Gapless));
     assert_eq!((second.rows, all_time(&after(&second))), (1, "3 4 2000000".to_owned()));
     assert_eq!(second.places[&0].0, Some(rows[1].place));
@@ -70,10 +71,8 @@ fn rows_count_once() {
 
 #[test]
 fn places_are_those_of_each_source_partition() {
-    let found = Found {
-        places: [(0, Place { batch_seq: 9, ordinal: 0 })].into(),
-        ..Found::default()
-    };
+    let found =
+        Found { places: [(0, Place { batch_seq: 9, ordinal: 0 })].into(), ..Found::default() };
     let rows = [row((0, 9, 0), "ada", 1, "1"), row((1, 2, 5), "ada", 1, "1")];
     let change = change(tally(&rows, &found, Trust::Gapless));
     assert_eq!(change.rows, 1);
@@ -82,10 +81,8 @@ fn places_are_those_of_each_source_partition() {
 
 #[test]
 fn a_number_that_is_missing_tells_that_rows_are() {
-    let found = Found {
-        seqs: [(UserRef::new("ada").expect("a reference"), 3)].into(),
-        ..Found::default()
-    };
+    let found =
+        Found { seqs: [(UserRef::new("ada").expect("a reference"), 3)].into(), ..Found::default() };
     for (seq, is_gap) in [(4, false), (5, true), (3, true), (1, true)] {
         let rows = [row((0, 1, 0), "ada", seq, "1")];
         let told = tally(&rows, &found, Trust::Gapless);
@@ -104,14 +101,17 @@ fn a_member_that_moves_leaves_its_old_place() {
     let first = change(tally(&[row((0, 1, 0), "ada", 1, "1")], &Found::default(), Trust::Gapless));
     let moves = |change: &Change| -> Vec<Moves> {
         let writes = change.writes(&generation).into_iter();
-        writes.filter_map(|w| if let Write::Board { moves, .. } = w { Some(moves) } else { None }).collect()
+        writes
+            .filter_map(|w| if let Write::Board { moves, .. } = w { Some(moves) } else { None })
+            .collect()
     };
     let came = "00000000000f4240|ada".to_owned();
     let expected = Moves { gone: vec![], come: vec![(-1.0, came.clone())] };
     assert_eq!(moves(&first), vec![expected; 4]);
 
     let second = change(tally(&[row((0, 2, 0), "ada", 2, "1")], &after(&first), Trust::Gapless));
-    let expected = Moves { gone: vec![came], come: vec![(-2.0, "00000000001e8480|ada".to_owned())] };
+    let expected =
+        Moves { gone: vec![came], come: vec![(-2.0, "00000000001e8480|ada".to_owned())] };
     assert_eq!(moves(&second), vec![expected; 4]);
 }
 

@@ -34,7 +34,8 @@ async fn sums_and_leaders_are_those_of_the_rows() {
 async fn what_comes_again_is_not_counted_again() {
     let stage = Stage::new();
     let aggregator = stage.aggregator(EVER);
-    let first = stage.rows.grant(TENANT, 0, &[("ada", 1, 10, "EUR", "1"), ("bob", 1, 10, "EUR", "2")]);
+    let first =
+        stage.rows.grant(TENANT, 0, &[("ada", 1, 10, "EUR", "1"), ("bob", 1, 10, "EUR", "2")]);
     let other = stage.rows.grant(OTHER, 0, &[("ada", 3, 10, "EUR", "7")]);
     let moved = stage.rows.grant(TENANT, 1, &[("ada", 1, 10, "EUR", "4")]);
     let all = [&first[..], &other, &moved].concat();

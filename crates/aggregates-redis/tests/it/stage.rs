@@ -238,7 +238,7 @@ impl Stage {
         let (rows, feed) = (Arc::new(Rows::default()), Arc::new(Feed::default()));
         let (metrics, ids) = (Metrics::detached(), Arc::new(CountingIds::default()));
         let settings = Settings { answer_within: LONG, ..Settings::new(&server.url()) };
-        let keeper = Keeper::new(&settings, rows.clone(), ids.clone(), metrics.clone());
+        let keeper = Keeper::new(&settings, rows.clone(), ids.clone());
         let keeper = Arc::new(keeper.expect("a keeper"));
         Self { server, rows, feed, keeper, metrics, ids }
     }
@@ -246,12 +246,7 @@ impl Stage {
     /// Starts an aggregator that compares this often.
     pub fn aggregator(&self, compare_every: Duration) -> Running {
         let settings = Settings { answer_within: LONG, ..Settings::new(&self.server.url()) };
-        let keeper = Keeper::new(
-            &settings,
-            self.rows.clone(),
-            self.ids.clone(),
-            self.metrics.clone(),
-        );
+        let keeper = Keeper::new(&settings, self.rows.clone(), self.ids.clone());
         Aggregator::start(Surroundings {
             feed: self.feed.clone(),
             topic: "captured".to_owned(),
@@ -329,8 +324,7 @@ impl Stage {
             let sum = self.rows.cell(tenant, &cell);
             (sum.incentives > 0).then(|| Leader { user: user.clone(), sum })
         };
-        let mut expected: Vec<Leader> =
-            users.iter().flatten().filter_map(leader).collect();
+        let mut expected: Vec<Leader> = users.iter().flatten().filter_map(leader).collect();
         expected.sort_by(by_rank);
         for max in [1, 2, 1000] {
             let told = self.keeper.leaders(tenant, board, max).await.expect("leaders").rows;

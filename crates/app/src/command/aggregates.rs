@@ -62,7 +62,6 @@ fn rebuilt(_: Rebuild, _: &Output) -> Outcome {
 #[cfg(feature = "distributed")]
 fn rebuilt(rebuild: Rebuild, out: &Output) -> Outcome {
     use aggregates_redis::Keeper;
-    use engine::metrics::Metrics;
     use store::{PgDb, PgOptions};
 
     use super::serve::runtime;
@@ -81,7 +80,7 @@ fn rebuilt(rebuild: Rebuild, out: &Output) -> Outcome {
             .mend("set INCENT_REDIS_URL to redis://host:6379"));
     };
     runtime()?.block_on(async {
-        let keeper: Keeper = keeper(url, &db, Metrics::detached())?;
+        let keeper: Keeper = keeper(url, &db)?;
         let mut after = None;
         loop {
             let tenants = match tenant {

@@ -275,7 +275,7 @@ mod in_force {
         fn retention(&self) -> Retention {
             let days = |days: Option<u32>| days.map_or(FOR_EVER_DAYS, i64::from);
             Retention {
-                events_days: number(self.events_days),
+                events_days: days(self.events_days),
                 incentives_days: days(self.incentives_days),
             }
         }

@@ -29,17 +29,13 @@ const ANSWER_WITHIN: Duration = Duration::from_millis(500);
 const SLOTS_EVERY: Duration = Duration::from_secs(10);
 
 /// Keeps aggregates in the Redis of this address. Errors: the address is none.
-pub fn keeper(url: &str, db: &PgDb, metrics: Metrics) -> Outcome<Keeper> {
-    keeper_of(&aggregates_redis::Settings::new(url), db, metrics)
+pub fn keeper(url: &str, db: &PgDb) -> Outcome<Keeper> {
+    keeper_of(&aggregates_redis::Settings::new(url), db)
 }
 
-fn keeper_of(
-    settings: &aggregates_redis::Settings,
-    db: &PgDb,
-    metrics: Metrics,
-) -> Outcome<Keeper> {
+fn keeper_of(settings: &aggregates_redis::Settings, db: &PgDb) -> Outcome<Keeper> {
     let ledger = Arc::new(PgLedger::new(db.clone()));
-    Keeper::new(settings, ledger, Arc::new(SystemIds), metrics)
+    Keeper::new(settings, ledger, Arc::new(SystemIds))
         .map_err(|error| Failure::usage("Redis cannot be used").why(error.to_string()))
 }
 
@@ -56,15 +52,17 @@ pub(super) async fn start(
             tracing::info!("without Redis no aggregates are kept; the ledger answers for them");
             return Ok(None);
         }
-        return Err(Failure::usage("the role aggregator keeps aggregates in Redis, and none is named")
-            .mend("set INCENT_REDIS_URL to redis://host:6379, or leave the role out"));
+        return Err(Failure::usage(
+            "the role aggregator keeps aggregates in Redis, and none is named",
+        )
+        .mend("set INCENT_REDIS_URL to redis://host:6379, or leave the role out"));
     };
     let (kafka, topic) = (&settings.kafka, settings.kafka.aggregates_topic.clone());
     let group = format!("{}.aggregator", kafka.group);
     let joined = async || CapturedReader::join(kafka, &topic, &group).await;
     let feed = Arc::new(wait_for("Kafka", joined).await?);
     let metrics = sources.metrics.clone();
-    let keeper = Arc::new(keeper(url, db, metrics.clone())?);
+    let keeper = Arc::new(keeper(url, db)?);
     Ok(Some(Aggregator::start(Surroundings {
         feed,
         topic,
@@ -89,16 +87,11 @@ pub(super) fn probe(running: &Running, roles: Roles) -> Probe {
 }
 
 /// Who answers: the aggregates in Redis where they are kept, or else the ledger.
-pub(super) fn answers(
-    settings: &Distributed,
-    db: &PgDb,
-    sources: &Sources,
-) -> Outcome<Arc<dyn Aggregates>> {
+pub(super) fn answers(settings: &Distributed, db: &PgDb) -> Outcome<Arc<dyn Aggregates>> {
     let ledger = LedgerAnswers::new(Control::Postgres(db.clone()));
     let Some(url) = &settings.redis_url else { return Ok(Arc::new(ledger)) };
-    let patience =
-        aggregates_redis::Settings { url: url.clone(), answer_within: ANSWER_WITHIN };
-    let kept = keeper_of(&patience, db, sources.metrics.clone())?;
+    let patience = aggregates_redis::Settings { url: url.clone(), answer_within: ANSWER_WITHIN };
+    let kept = keeper_of(&patience, db)?;
     Ok(Arc::new(KeptOrLedger { kept, ledger }))
 }
 

@@ -84,7 +84,7 @@ pub(super) async fn open(settings: &Distributed, roles: Roles, sources: &Sources
         false => None,
     };
 
-    let answers = aggregates::answers(settings, &db, sources)?;
+    let answers = aggregates::answers(settings, &db)?;
     let aggregator = match roles.aggregator {
         true => aggregates::start(settings, &db, roles, sources).await?,
         false => None,

@@ -47,9 +47,7 @@ async fn sums_are_exact_by_day_and_currency() {
 
     let path = format!("/api/v1/tenants/{tenant}/aggregates");
     let all = admin.get(&path).await.expect(200);
-    let of = |currency: &str, incentives: u64, amount: &str| {
-        json!({ "currency": currency, "incentives": incentives, "amount": amount })
-    };
+    let of = |currency: &str, incentives: u64, amount: &str| json!({ "currency": currency, "incentives": incentives, "amount": amount });
     assert_eq!(all["totals"], json!([of("EUR", 3, "123456789016.56"), of("POINTS", 3, "30")]));
     assert_eq!((&all["to"], &all["source"]), (&json!("2026-06-02"), &json!("LEDGER")));
     let on = |day: &str, mut of: Value| {
@@ -94,7 +92,8 @@ async fn sums_are_exact_by_day_and_currency() {
 async fn leaders_stand_in_their_order() {
     let server = Server::start().await;
     let (tenant, admin, back) = shop(&server).await;
-    let buyers = [("bob", "42.10"), ("ada", "42.10"), ("eve", "100"), ("zoe", "42.1"), ("bob", "1")];
+    let buyers =
+        [("bob", "42.10"), ("ada", "42.10"), ("eve", "100"), ("zoe", "42.1"), ("bob", "1")];
     for (n, (user, amount)) in buyers.into_iter().enumerate() {
         later(&server, 1);
         purchase(&admin, &n.to_string(), user, amount).await;
@@ -108,11 +107,12 @@ async fn leaders_stand_in_their_order() {
         items.iter().map(name).collect()
     };
     // Ada was there before Zoe.
-    let expected =
-        [r#"1 eve "10""#, r#"2 bob "4.31""#, r#"3 ada "4.21""#, r#"4 zoe "4.21""#];
-    for query in
-        ["?currency=EUR", &format!("?currency=EUR&campaignId={back}"), "?currency=EUR&day=2026-06-01"]
-    {
+    let expected = [r#"1 eve "10""#, r#"2 bob "4.31""#, r#"3 ada "4.21""#, r#"4 zoe "4.21""#];
+    for query in [
+        "?currency=EUR",
+        &format!("?currency=EUR&campaignId={back}"),
+        "?currency=EUR&day=2026-06-01",
+    ] {
         let told = admin.get(&format!("{path}{query}")).await.expect(200);
         assert_eq!(names(&told), expected, "{query}");
     }

@@ -80,8 +80,7 @@ fn sums(sql: &mut dyn Sql, asked: &SumsAsked) -> Result<Vec<DaySum>> {
     let [first, end] = ids(Some((*from, *to)));
     let user = user.as_ref().map(|user| user_id(*tenant, user));
     let mut days: BTreeMap<(Day, String), Sum> = BTreeMap::new();
-    let params =
-        params![*tenant, first, end, from.0, to.0, *campaign, user, currency.as_deref()];
+    let params = params![*tenant, first, end, from.0, to.0, *campaign, user, currency.as_deref()];
     sql.query(&SUMS, params, &mut |row| {
         let of = (Day(row.get("limit_day")?), row.get("reward_currency")?);
         let sum = days.entry(of).or_default();

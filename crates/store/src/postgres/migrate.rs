@@ -10,7 +10,8 @@ use crate::error::{Result, StoreError};
 use crate::migrate::{Applied, Migration, check, checksum, migrations};
 
 /// The schema of the distributed profile.
-pub const POSTGRES: &[Migration] = migrations!("postgres": 1 "hot", 2 "control", 3 "progress", 4 "captured");
+pub const POSTGRES: &[Migration] =
+    migrations!("postgres": 1 "hot", 2 "control", 3 "progress", 4 "captured");
 
 /// Who migrates holds it; any fixed number will do.
 const LOCK: &str = "select pg_advisory_xact_lock(7310868735)";

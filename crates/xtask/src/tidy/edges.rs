@@ -44,16 +44,8 @@ const ANY: &[&str] = &[
     "testkit",
 ];
 /// What waits, logs or measures has no place in `domain`.
-const ABOVE_DOMAIN: &[&str] = &[
-    "engine",
-    "store",
-    "bus-kafka",
-    "limits-redis",
-    "aggregates-redis",
-    "http",
-    "app",
-    "testkit",
-];
+const ABOVE_DOMAIN: &[&str] =
+    &["engine", "store", "bus-kafka", "limits-redis", "aggregates-redis", "http", "app", "testkit"];
 const NONE: &[&str] = &[];
 
 /// A library, the crates that own it, and those that may use it in their tests as well.

@@ -3,7 +3,6 @@
 
 use aggregates_redis::Comparison;
 use bus_kafka::topics;
-use engine::metrics::Metrics;
 use store::PgDb;
 use store::postgres::{Capture, PUBLICATION, Slot, capture};
 
@@ -72,7 +71,10 @@ fn slot(slot: &Slot) -> Check {
     if !is_active {
         return Check::bad(
             &states,
-            format!("nobody reads from it; {} bytes of the log are kept for it", grouped(*kept_bytes)),
+            format!(
+                "nobody reads from it; {} bytes of the log are kept for it",
+                grouped(*kept_bytes)
+            ),
             "restart its connector (GET /connectors?expand=status of Kafka Connect says what ails \
              it), or drop a slot that nobody needs: it fills the disk",
         );
@@ -101,7 +103,7 @@ pub(super) async fn kafka(settings: &bus_kafka::Settings, checks: &mut Vec<Check
 /// Compares the aggregates of all tenants with the ledger.
 pub(super) async fn aggregates(url: &str, db: &PgDb, checks: &mut Vec<Check>) -> Outcome {
     const AGREE: &str = "the aggregates in Redis agree with the ledger";
-    let keeper = keeper(url, db, Metrics::detached())?;
+    let keeper = keeper(url, db)?;
     let (mut after, mut kept, mut missing, mut behind) = (None, 0, 0, 0);
     let mut wrong = Vec::new();
     loop {

@@ -31,7 +31,10 @@ impl Connector {
             ("database.dbname", stage.database.clone()),
             ("slot.name", format!("incent_aggregator_{unique}")),
             ("topic.prefix", format!("cdc_aggregator_{unique}")),
-            ("transforms.exactTopic.regex", format!("cdc_aggregator_{unique}\\.public\\.incentives")),
+            (
+                "transforms.exactTopic.regex",
+                format!("cdc_aggregator_{unique}\\.public\\.incentives"),
+            ),
             ("transforms.exactTopic.replacement", stage.aggregates_topic.clone()),
             ("topic.creation.default.replication.factor", "1".to_owned()),
         ] {
@@ -63,8 +66,7 @@ impl Connector {
 
     /// Restarts it with its task.
     fn restart(&self, stage: &Stage) {
-        let url =
-            format!("{}/connectors/{}/restart?includeTasks=true", self.url, self.name);
+        let url = format!("{}/connectors/{}/restart?includeTasks=true", self.url, self.name);
         ureq::post(url).send_empty().unwrap();
         self.start(stage);
     }
@@ -180,8 +182,11 @@ fn shop(front: &Platform) -> String {
         let id = made["campaignId"].as_str().unwrap().to_owned();
         front.send("POST", &format!("/api/v1/campaigns/{id}:activate"), &json!({}));
     };
-    campaign("Back", json!({"type": "CASHBACK", "currency": "EUR",
-        "amount": {"percent": {"rate": 5, "of": "event.amount"}}}));
+    campaign(
+        "Back",
+        json!({"type": "CASHBACK", "currency": "EUR",
+        "amount": {"percent": {"rate": 5, "of": "event.amount"}}}),
+    );
     campaign("Points", json!({"type": "POINTS", "amount": "10"}));
     tenant
 }

@@ -188,11 +188,7 @@ fn columns(tenant: TenantId, places: &Applied) -> (Vec<i32>, Vec<i64>, Vec<i32>)
 
 /// Reads `count(*), sum(reward_amount), max(issued_at)`.
 fn sum(c: &mut Columns<'_>) -> Result<Sum> {
-    Ok(Sum {
-        incentives: c.whole()?,
-        amount: c.get::<Amount>()?.0.normalize(),
-        last_at: c.time()?,
-    })
+    Ok(Sum { incentives: c.whole()?, amount: c.get::<Amount>()?.0.normalize(), last_at: c.time()? })
 }
 
 fn captured(c: &mut Columns<'_>) -> Result<CapturedIncentive> {

@@ -93,7 +93,10 @@ async fn what_is_set_up_for_capturing_is_seen() {
     dump(&db, &format!("select pg_drop_replication_slot('{slot}')")).await.expect("drops");
     assert_eq!(seen.is_by_root, None);
     let [found] = &seen.slots[..] else { panic!("{seen:?}") };
-    assert_eq!((found.name.as_str(), found.is_active, found.is_lost), (slot.as_str(), false, false));
+    assert_eq!(
+        (found.name.as_str(), found.is_active, found.is_lost),
+        (slot.as_str(), false, false)
+    );
     assert!(found.behind_bytes > 0 && found.kept_bytes >= found.behind_bytes, "{found:?}");
 }
 
@@ -151,8 +154,12 @@ async fn the_ledger_tells_what_there_is_and_what_is_beyond() {
 
     // More, on the same partition and on another one.
     commit(&db, 1, vec![granted(FIRST, "eve", 1, april, "9")]).await;
-    commit(&db, 0, vec![granted(SECOND, "bob", 2, april, "1"), granted(FIRST, "ada", 2, april, "1")])
-        .await;
+    commit(
+        &db,
+        0,
+        vec![granted(SECOND, "bob", 2, april, "1"), granted(FIRST, "ada", 2, april, "1")],
+    )
+    .await;
     let beyond = ledger.beyond(FIRST, &places, 9).await.expect("reads");
     let short: Vec<_> = beyond
         .iter()
