@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::id::TenantId;
-use domain::time::{DAY_US, Day, Timestamp, Zone};
+use domain::time::{DAY_US, Timestamp};
 use engine::captured::{Applied, CapturedFeed, CapturedIncentive};
 use engine::metrics::Metrics;
 use engine::policy::{Ended, Health, Persistence};
@@ -23,8 +23,8 @@ use crate::tally::Trust;
 const TAKE_MAX: usize = 2000;
 /// How often it is asked how far behind we are.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// Days that each comparison looks at, today included; once a day it looks at all.
-const RECENT_DAYS: i32 = 4;
+/// Days before a tenant's latest incentive that each comparison looks at; once a day it looks at all.
+const RECENT_DAYS: i32 = 3;
 
 /// What the role works with.
 #[derive(Clone)]
@@ -35,7 +35,7 @@ pub struct Surroundings {
     pub topic: String,
     /// Where they are counted.
     pub keeper: Arc<Keeper>,
-    /// Tells which days are recent.
+    /// Tells when all days are due again.
     pub clock: Arc<dyn Clock>,
     /// Where it is told how it goes.
     pub metrics: Metrics,
@@ -191,15 +191,14 @@ impl Comparing {
         }
         let now = self.around.clock.now();
         let is_due = self.all_days_at.is_none_or(|at| at.plus_micros(DAY_US) <= now);
-        let today = Zone::utc().day(now);
-        let since = (!is_due).then_some(Day(today.0 - RECENT_DAYS));
+        let recent = (!is_due).then_some(RECENT_DAYS);
         let (mut drift, mut behind, mut after) = (0, 0, None);
         loop {
             let tenants = self.around.keeper.tenants(after).await?;
             let Some(last) = tenants.last() else { break };
             after = Some(*last);
             for tenant in tenants {
-                let compared = self.around.keeper.compare(tenant, since).await?;
+                let compared = self.around.keeper.compare(tenant, recent).await?;
                 drift += compared.comparison.drift(compared.behind);
                 behind += compared.behind;
                 self.mend(tenant, compared).await?;

@@ -49,12 +49,12 @@ impl Comparison {
 }
 
 impl Keeper {
-    /// Compares a tenant's aggregates from a day on, or all (`None`). Errors: Redis or the ledger do
-    /// not answer.
+    /// Compares a tenant's aggregates of so many days before its latest incentive and of its day, or
+    /// all (`None`). Errors: Redis or the ledger do not answer.
     pub async fn compare(
         &self,
         tenant: TenantId,
-        since: Option<Day>,
+        recent: Option<i32>,
     ) -> Result<Compared, PortError> {
         loop {
             let Some(id) = self.in_use(tenant).await? else {
@@ -65,10 +65,11 @@ impl Keeper {
                 return Ok(Compared { comparison, behind: ledger.beyond, places });
             };
             let generation = Generation::new(tenant, &id);
-            let Some((places, counted)) = self.counted(&generation, since).await? else {
+            let Some((places, mut counted)) = self.counted(&generation).await? else {
                 continue;
             };
-            let ledger = self.ledger.days(tenant, &places, since).await?;
+            let ledger = self.ledger.days(tenant, &places, recent).await?;
+            counted.retain(|(day, _), _| ledger.since.is_none_or(|since| *day >= since));
             let drift = drift(&counted, &ledger.days);
             let comparison = if drift == 0 { Comparison::Right } else { Comparison::Drift(drift) };
             return Ok(Compared { comparison, behind: ledger.beyond, places });
@@ -79,7 +80,6 @@ impl Keeper {
     async fn counted(
         &self,
         generation: &Generation,
-        since: Option<Day>,
     ) -> Result<Option<(Applied, BTreeMap<(Day, String), Sum>)>, PortError> {
         let mut pipeline = redis::pipe();
         pipeline.atomic();
@@ -95,10 +95,8 @@ impl Keeper {
         let days: Vec<(String, String)> = next(&mut answers)?;
         let read = |(field, sum): (String, String)| {
             let (day, currency) = keys::day_and_currency(&field)?;
-            let day = Day(day?);
             // What cannot be read is missing, and so told.
-            let is_asked = since.is_none_or(|since| day >= since);
-            is_asked.then_some(((day, currency.to_owned()), sum.parse().ok()?))
+            Some(((Day(day?), currency.to_owned()), sum.parse().ok()?))
         };
         let days = days.into_iter().filter_map(read).collect();
         Ok(Some((applied(generation.tenant, places), days)))

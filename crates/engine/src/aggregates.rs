@@ -235,6 +235,8 @@ pub struct UserSums {
 /// What the ledger has of a tenant up to some places, and how much there is beyond.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LedgerDays {
+    /// The first day that was looked at; `None` = all.
+    pub since: Option<Day>,
     /// By day and currency.
     pub days: BTreeMap<(Day, String), Sum>,
     /// Incentives of these days beyond the places.
@@ -260,11 +262,12 @@ pub trait Ledger: Send + Sync {
         places: &'a Applied,
         max: u32,
     ) -> PortFuture<'a, Vec<CapturedIncentive>>;
-    /// What there is from a day on (`None` = of all time) up to some places.
+    /// What there is up to some places, of so many days before the tenant's latest incentive and of
+    /// its day; `None` = of all time.
     fn days<'a>(
         &'a self,
         tenant: TenantId,
         places: &'a Applied,
-        since: Option<Day>,
+        recent: Option<i32>,
     ) -> PortFuture<'a, LedgerDays>;
 }

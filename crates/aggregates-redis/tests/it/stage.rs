@@ -144,9 +144,11 @@ impl Ledger for Rows {
         &'a self,
         tenant: TenantId,
         places: &'a Applied,
-        since: Option<Day>,
+        recent: Option<i32>,
     ) -> PortFuture<'a, LedgerDays> {
-        let mut days = LedgerDays::default();
+        let latest = self.of(tenant).last().map(|row| row.day.0);
+        let since = recent.zip(latest).map(|(days, latest)| Day(latest - days));
+        let mut days = LedgerDays { since, ..LedgerDays::default() };
         for row in self.of(tenant).iter().filter(|row| since.is_none_or(|day| row.day >= day)) {
             if row.place > places.of(tenant, row.source_partition) {
                 days.beyond += 1;

@@ -109,6 +109,22 @@ async fn make_ahead(
     Ok(())
 }
 
+/// Keeps what a month of incentives comes to, however long it takes to add it up.
+fn close(month: &str) -> String {
+    format!(
+        "set local statement_timeout = 0;
+         insert into closed_sums as c (tenant_id, user_ref, campaign_id, reward_currency, limit_day,
+             incentives, amount, last_issued_at, last_seq)
+         select tenant_id, user_ref, campaign_id, reward_currency, limit_day,
+             count(*), sum(reward_amount), max(issued_at), max(seq)
+         from {month} group by tenant_id, user_ref, campaign_id, reward_currency, limit_day
+         on conflict (tenant_id, user_ref, campaign_id, reward_currency, limit_day) do update
+         set incentives = c.incentives + excluded.incentives, amount = c.amount + excluded.amount,
+             last_issued_at = greatest(c.last_issued_at, excluded.last_issued_at),
+             last_seq = greatest(c.last_seq, excluded.last_seq)"
+    )
+}
+
 /// `events_2026_03`.
 fn partition_name(table: &str, zone: &Zone, first: Day) -> String {
     let date = zone.start_of(first).to_string();
@@ -131,6 +147,9 @@ async fn drop_before(
         let name: String = row.try_get(0).map_err(StoreError::from)?;
         // The names sort as their months do.
         if name < oldest_kept {
+            if table.name == "incentives" {
+                transaction.batch_execute(&close(&name)).await?;
+            }
             transaction.batch_execute(&format!("drop table {name}")).await?;
             kept.dropped.push(name);
         }

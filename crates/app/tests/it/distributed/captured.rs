@@ -71,11 +71,19 @@ impl Connector {
         self.start(stage);
     }
 
+    /// Removes it and what it remembers: with an offset from before the slot it would refuse.
     fn remove(&self, stage: &Stage) {
-        ureq::delete(format!("{}/connectors/{}", self.url, self.name)).call().unwrap();
+        let connector = format!("{}/connectors/{}", self.url, self.name);
+        ureq::put(format!("{connector}/stop")).send_empty().unwrap();
         let active = "select count(*) from pg_replication_slots \
                       where database = current_database() and active";
         stage.until(active, 0);
+        let begun = Instant::now();
+        while let Err(error) = ureq::delete(format!("{connector}/offsets")).call() {
+            assert!(begun.elapsed() < PATIENCE, "{error}");
+            stage.rows("select pg_sleep(0.5)::text");
+        }
+        ureq::delete(connector).call().unwrap();
     }
 }
 

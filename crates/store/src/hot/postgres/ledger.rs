@@ -26,25 +26,45 @@ const TENANTS: &str = "
     select tenant_id from tenants where tenant_id > $1 order by tenant_id limit $2";
 /// Of each partition: all its batches that are committed are in what is read with this.
 const PLACES: &str = "select partition, batch_seq from positions where topic = $1";
+/// Months that were dropped are in `closed_sums`.
 const USERS: &str = "
     select user_ref, campaign_id, reward_currency, limit_day,
-        count(*), sum(reward_amount), max(issued_at), max(seq)
-    from incentives where tenant_id = $1
+        sum(incentives)::bigint, sum(amount), max(last_at), max(last_seq)
+    from (
+        select user_ref, campaign_id, reward_currency, limit_day, count(*) as incentives,
+            sum(reward_amount) as amount, max(issued_at) as last_at, max(seq) as last_seq
+        from incentives where tenant_id = $1
+        group by user_ref, campaign_id, reward_currency, limit_day
+        union all
+        select user_ref, campaign_id, reward_currency, limit_day, incentives, amount,
+            last_issued_at, last_seq
+        from closed_sums where tenant_id = $1) s
     group by user_ref, campaign_id, reward_currency, limit_day
     order by user_ref";
 const DAYS: &str = "
-    select i.limit_day, i.reward_currency,
-        count(*) filter (where c.is_counted),
-        coalesce(sum(i.reward_amount) filter (where c.is_counted), 0),
-        max(i.issued_at) filter (where c.is_counted),
-        count(*) filter (where not c.is_counted)
-    from incentives i
-    left join unnest($2::integer[], $3::bigint[], $4::integer[])
-        as p (source_partition, batch_seq, ordinal) on p.source_partition = i.source_partition
-    cross join lateral (select
-        coalesce((i.batch_seq, i.ordinal) <= (p.batch_seq, p.ordinal), false) as is_counted) c
-    where i.tenant_id = $1 and i.incentive_id >= $5 and i.limit_day >= $6
-    group by i.limit_day, i.reward_currency";
+    with known as (
+        select i.limit_day, i.reward_currency,
+            count(*) filter (where c.is_counted) as incentives,
+            coalesce(sum(i.reward_amount) filter (where c.is_counted), 0) as amount,
+            max(i.issued_at) filter (where c.is_counted) as last_at,
+            count(*) filter (where not c.is_counted) as beyond
+        from incentives i
+        left join unnest($2::integer[], $3::bigint[], $4::integer[])
+            as p (source_partition, batch_seq, ordinal) on p.source_partition = i.source_partition
+        cross join lateral (select
+            coalesce((i.batch_seq, i.ordinal) <= (p.batch_seq, p.ordinal), false) as is_counted) c
+        where i.tenant_id = $1 and i.incentive_id >= $5 and i.limit_day >= $6
+        group by i.limit_day, i.reward_currency
+        union all
+        select limit_day, reward_currency, incentives, amount, last_issued_at, 0
+        from closed_sums where tenant_id = $1 and limit_day >= $6)
+    select limit_day, reward_currency, sum(incentives)::bigint, sum(amount), max(last_at),
+        sum(beyond)::bigint
+    from known group by limit_day, reward_currency";
+
+/// The day of a tenant's latest incentive.
+const LATEST: &str = "
+    select limit_day from incentives where tenant_id = $1 order by incentive_id desc limit 1";
 
 /// The ledger in PostgreSQL.
 #[derive(Clone, Debug)]
@@ -138,16 +158,19 @@ impl PgLedger {
         &self,
         tenant: TenantId,
         places: &Applied,
-        since: Option<Day>,
+        recent: Option<i32>,
     ) -> Result<LedgerDays> {
         let mut client = self.db.client().await?;
         let transaction = tokio_postgres::Client::transaction(&mut client).await?;
         transaction.batch_execute(AS_OF_ONE_MOMENT).await?;
+        let latest = transaction.query_opt(LATEST, &[&tenant.0]).await?;
+        let latest: Option<i32> = latest.map(|row| row.try_get(0)).transpose()?;
+        let since = recent.zip(latest).map(|(days, latest)| Day(latest - days));
         let (partitions, batches, ordinals) = columns(tenant, places);
         let (first_id, first_day) = (since.map_or(Uuid::nil(), first_id), since.unwrap_or(NO_DAY));
         let params: Params<'_> =
             &[&tenant.0, &partitions, &batches, &ordinals, &first_id, &first_day.0];
-        let mut ledger = LedgerDays::default();
+        let mut ledger = LedgerDays { since, ..LedgerDays::default() };
         for row in &transaction.query(DAYS, params).await? {
             let c = &mut Columns::of("incentives", row);
             let (day, currency): (i32, String) = (c.get()?, c.get()?);
@@ -241,8 +264,8 @@ impl Ledger for PgLedger {
         &'a self,
         tenant: TenantId,
         places: &'a Applied,
-        since: Option<Day>,
+        recent: Option<i32>,
     ) -> PortFuture<'a, LedgerDays> {
-        Box::pin(async move { Ok(self.days(tenant, places, since).await?) })
+        Box::pin(async move { Ok(self.days(tenant, places, recent).await?) })
     }
 }

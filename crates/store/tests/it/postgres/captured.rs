@@ -100,6 +100,31 @@ async fn what_is_set_up_for_capturing_is_seen() {
     assert!(found.behind_bytes > 0 && found.kept_bytes >= found.behind_bytes, "{found:?}");
 }
 
+/// A month that is dropped stays in the sums.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_dropped_month_came_to_is_kept() {
+    let db = database().await;
+    let ledger = PgLedger::new(db.clone());
+    let retention = Retention { events_days: 60, incentives_days: 60 };
+    keep_partitions(&db, time("2026-03-10T00:00:00Z"), retention).await.expect("keeps");
+    let grants = [
+        ("bob", 1, "2026-03-31T23:00:00Z", "0.10"),
+        ("bob", 2, "2026-03-31T23:30:00Z", "0.20"),
+        ("ada", 1, "2026-04-01T01:00:00Z", "3"),
+    ];
+    let grants = grants.map(|(user, seq, at, amount)| granted(FIRST, user, seq, at, amount));
+    commit(&db, 0, grants.to_vec()).await;
+    let (before, places) = users(&ledger, FIRST).await;
+    let days = ledger.days(FIRST, &places, None).await.expect("reads");
+
+    let kept = keep_partitions(&db, time("2026-06-10T00:00:00Z"), retention).await.expect("keeps");
+    assert_eq!(kept.dropped, ["events_2026_03", "incentives_2026_03"]);
+    let left = dump(&db, "select user_ref from incentives").await.expect("reads");
+    assert_eq!(left, ["ada"]);
+    assert_eq!(users(&ledger, FIRST).await, (before, places.clone()));
+    assert_eq!(ledger.days(FIRST, &places, None).await.expect("reads"), days);
+}
+
 fn sum(incentives: u64, amount: &str, last_at: &str) -> Sum {
     Sum { incentives, amount: amount.parse().expect("a decimal"), last_at: time(last_at) }
 }
@@ -173,7 +198,9 @@ async fn the_ledger_tells_what_there_is_and_what_is_beyond() {
     let expected =
         [((days[0], points()), sum(2, "2.6", march)), ((days[1], points()), sum(1, "0.2", april))];
     assert_eq!((all.days, all.beyond), (expected.clone().into(), 2));
-    let recent = ledger.days(FIRST, &places, Some(days[1])).await.expect("reads");
+    assert_eq!(all.since, None);
+    let recent = ledger.days(FIRST, &places, Some(0)).await.expect("reads");
+    assert_eq!((recent.since, recent.beyond), (Some(days[1]), 2));
     assert_eq!(recent.days, expected[1..].iter().cloned().collect());
     let nothing = ledger.days(FIRST, &Applied::default(), None).await.expect("reads");
     assert_eq!((nothing.days.len(), nothing.beyond), (0, 5));
