@@ -12,17 +12,27 @@ use super::tree::Tree;
 use crate::run::{Failure, answer};
 
 /// What each crate of the workspace may build on. In tests every crate may use `testkit` too.
-const EDGES: [(&str, &[&str]); 10] = [
+const EDGES: [(&str, &[&str]); 11] = [
     ("domain", &[]),
     ("engine", &["domain"]),
     ("store", &["domain", "engine"]),
     ("bus-kafka", &["domain", "engine"]),
     ("limits-redis", &["domain", "engine"]),
     ("aggregates-redis", &["domain", "engine"]),
+    ("analytics", &["domain", "engine"]),
     ("http", &["domain", "engine", "store"]),
     (
         "app",
-        &["domain", "engine", "store", "bus-kafka", "limits-redis", "aggregates-redis", "http"],
+        &[
+            "domain",
+            "engine",
+            "store",
+            "bus-kafka",
+            "limits-redis",
+            "aggregates-redis",
+            "analytics",
+            "http",
+        ],
     ),
     ("testkit", &["domain", "engine"]),
     ("xtask", &[]),
@@ -39,13 +49,23 @@ const ANY: &[&str] = &[
     "bus-kafka",
     "limits-redis",
     "aggregates-redis",
+    "analytics",
     "http",
     "app",
     "testkit",
 ];
 /// What waits, logs or measures has no place in `domain`.
-const ABOVE_DOMAIN: &[&str] =
-    &["engine", "store", "bus-kafka", "limits-redis", "aggregates-redis", "http", "app", "testkit"];
+const ABOVE_DOMAIN: &[&str] = &[
+    "engine",
+    "store",
+    "bus-kafka",
+    "limits-redis",
+    "aggregates-redis",
+    "analytics",
+    "http",
+    "app",
+    "testkit",
+];
 const NONE: &[&str] = &[];
 
 /// A library, the crates that own it, and those that may use it in their tests as well.
@@ -70,8 +90,9 @@ const LIBRARIES: &[Library] = &[
     ("indicatif", &["app"], NONE),
     ("jiff", ANY, NONE),
     ("jsonwebtoken", &["http", "app"], NONE),
+    ("parquet", &["analytics"], NONE),
     ("percent-encoding", &["http", "app"], NONE),
-    ("prometheus-client", &["engine", "http", "app"], NONE),
+    ("prometheus-client", &["engine", "analytics", "http", "app"], NONE),
     ("proptest", NONE, ANY),
     ("rdkafka", &["bus-kafka"], NONE),
     ("redis", &["limits-redis", "aggregates-redis"], NONE),
@@ -82,7 +103,7 @@ const LIBRARIES: &[Library] = &[
     ("serde_avro_fast", &["bus-kafka"], NONE),
     (
         "serde_json",
-        &["domain", "engine", "store", "bus-kafka", "http", "app", "testkit", "xtask"],
+        &["domain", "engine", "store", "bus-kafka", "analytics", "http", "app", "testkit", "xtask"],
         &["limits-redis"],
     ),
     ("sha2", &["domain", "store", "http", "app"], NONE),
