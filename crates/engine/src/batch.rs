@@ -1,18 +1,19 @@
 //! One batch: load, decide, commit. Everything else on the path of an event leads here or away
 //! from here.
 
+mod ahead;
 #[cfg(test)]
 mod tests;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use domain::compile::TenantRules;
 use domain::decide::{EventOutcome, Needs, Parsed, Status, Working, decide, plan};
 use domain::event::{Record, RecordKind};
 use domain::id::{EventKey, TenantId};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::admission::{Ids, Lanes, NO_TENANT, Refusal};
 use crate::assemble::{Decided, KnownActions, assemble, dead_letter};
@@ -21,14 +22,14 @@ use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::policy::Backoff;
 use crate::ports::{
-    BatchCommit, Clock, Committed, HotStore, LimitGate, PortError, PortErrorKind, Position,
-    Reservation,
+    BatchCommit, Clock, HotStore, PortError, PortErrorKind, Position, Reservation,
 };
 use crate::progress;
 use crate::record::{Body, Offered, Taken};
 use crate::reserve::reservation;
 use crate::rules_cache::RulesCache;
 use crate::worker::Ports;
+use ahead::{Hearers, Pending, Settled, Submission};
 
 /// Committed batches that may wait for the relay; it reads from the store what it missed.
 const HANDED_OVER_MAX: usize = 16;
@@ -36,6 +37,9 @@ const HANDED_OVER_MAX: usize = 16;
 const CONFLICTS_PER_HALVING: u32 = 3;
 /// Conflicts in a row after which the store counts as unavailable.
 const CONFLICTS_MAX: u32 = 30;
+/// Batches after a conflict that are not decided before the one before them is committed: where
+/// others change the same things, that would often be in vain.
+const CAUTIOUS_AFTER_CONFLICT: u32 = 16;
 
 /// Decides batches of one partition, one after the other.
 pub struct Decider {
@@ -46,9 +50,13 @@ pub struct Decider {
     rules: RulesCache,
     lanes: Lanes,
     actions: KnownActions,
-    granted: Option<mpsc::Sender<Arc<BatchCommit>>>,
-    limits: Option<Arc<dyn LimitGate>>,
-    hub: Option<Arc<Hub>>,
+    hearers: Hearers,
+    /// The last batch, while the store has not answered for it.
+    pending: Option<Pending>,
+    /// Conflicts in a row.
+    conflicts: u32,
+    /// So many batches more wait for their own commit.
+    cautious: u32,
     /// [`decide`], or a defective one in a test.
     decide: fn(&TenantRules, &Parsed<'_>, &mut Working) -> EventOutcome,
 }
@@ -122,7 +130,7 @@ enum Attempt {
     /// Something has changed since it was read: read again.
     Conflict,
     /// The position is another one than that of the items: take again from there.
-    Overtaken,
+    Elsewhere,
     /// The decision of one of the items fails by a defect: find out which.
     Defect,
 }
@@ -133,7 +141,10 @@ impl Decider {
         let Ports { store, control, clock, limits, .. } = ports;
         let rules = RulesCache::new(control);
         let (lanes, actions) = (Lanes::default(), KnownActions::default());
-        let (granted, hub) = (None, None);
+        let position = watch::Sender::new(None);
+        let hearers =
+            Hearers { metrics: metrics.clone(), granted: None, hub: None, limits, position };
+        let (pending, conflicts, cautious) = (None, 0, 0);
         Self {
             store,
             clock,
@@ -142,9 +153,10 @@ impl Decider {
             rules,
             lanes,
             actions,
-            granted,
-            limits,
-            hub,
+            hearers,
+            pending,
+            conflicts,
+            cautious,
             decide,
         }
     }
@@ -153,33 +165,46 @@ impl Decider {
     /// some.
     pub fn hand_over(&mut self) -> mpsc::Receiver<Arc<BatchCommit>> {
         let (granted, receiver) = mpsc::channel(HANDED_OVER_MAX);
-        self.granted = Some(granted);
+        self.hearers.granted = Some(granted);
         receiver
+    }
+
+    /// Where the partition stands: the position of the last commit, told as it answers.
+    pub fn position(&self) -> &watch::Sender<Option<Position>> {
+        &self.hearers.position
     }
 
     /// Who hears of progress in quests once it is committed.
     pub fn announce_progress_to(&mut self, hub: Arc<Hub>) {
-        self.hub = Some(hub);
+        self.hearers.hub = Some(hub);
     }
 
-    /// Decides and commits records that follow the position, in order, and moves the position on.
-    /// Whatever the outcome, the position is that of the last commit: call again with the records
-    /// after it. Errors: those of the ports.
+    /// Decides records that follow the position, in order, commits them and moves the position on.
+    /// The last batch may still be with the store when it returns: then the position is that after
+    /// it, for the next records to be decided meanwhile, and [`Self::settle`] waits for its answer.
+    /// When a commit fails, now or later, the position is that of the last one that did not: in any
+    /// case call again with the records that follow it. Errors: those of the ports.
     pub async fn run(
         &mut self,
         position: &mut Position,
         mut records: Vec<Taken>,
     ) -> Result<(), PortError> {
         let mut rest = &mut records[..];
-        let mut pace = Pace { most: rest.len(), conflicts: 0 };
+        let mut most = rest.len();
         while !rest.is_empty() {
             let refusals = self.admit(rest).await?;
             let items = rest.iter().zip(refusals);
             let mut items: Vec<_> = items.map(|(taken, no)| Item::read(taken, no)).collect();
-            let done = self.run_items(position, &mut items, &mut pace).await?;
+            let done = self.run_items(position, &mut items, &mut most).await?;
             rest = &mut rest[done..];
         }
         Ok(())
+    }
+
+    /// Waits until the store has answered for the last batch. The position is then that of the last
+    /// commit. Errors: those of the commit.
+    pub async fn settle(&mut self, position: &mut Position) -> Result<(), PortError> {
+        self.settled(position).await.map(drop)
     }
 
     /// Makes sure of the tenants, and admits what the log has not: see [`crate::admission`].
@@ -193,40 +218,49 @@ impl Decider {
         Ok(self.lanes.admit(records, &self.rules))
     }
 
-    /// Decides items until all are done or something has changed. Returns how many are done.
+    /// Decides items until all are done or something has changed, at most so many at once. Returns
+    /// how many are done.
     async fn run_items(
         &mut self,
         position: &mut Position,
         items: &mut [Item<'_>],
-        pace: &mut Pace,
+        most: &mut usize,
     ) -> Result<usize, PortError> {
         let mut done = 0;
         while done < items.len() {
             let rest = &mut items[done..];
-            let size = self.until_refresh(rest).await?.min(pace.most);
+            let Some(size) = self.until_refresh(position, rest).await? else {
+                return Ok(items.len());
+            };
+            let size = size.min(*most);
             match self.attempt(position, &rest[..size]).await? {
                 Attempt::Done => {
                     done += size;
-                    *pace = Pace { most: items.len(), conflicts: 0 };
+                    *most = items.len();
                 }
                 Attempt::Defect if size == 1 => {
                     let why = "deciding it fails by a defect of the program";
                     rest[0].parsed = Err(Refused::unreadable(why));
                 }
-                Attempt::Defect => pace.most = size / 2,
+                Attempt::Defect => *most = size / 2,
                 Attempt::Conflict => {
-                    pace.pause_after_conflict(size).await?;
+                    *most = self.pause_after_conflict(size).await?;
                     break;
                 }
-                Attempt::Overtaken => return Ok(items.len()),
+                Attempt::Elsewhere => return Ok(items.len()),
             }
         }
         Ok(done)
     }
 
     /// How many items lie before the next boundary at which a cohort is recomputed. One that is
-    /// due at the first item is recomputed now: all before it is committed.
-    async fn until_refresh(&mut self, items: &[Item<'_>]) -> Result<usize, PortError> {
+    /// due at the first item is recomputed now: all before it is committed. `None` when that came to
+    /// nothing: take again from the position.
+    async fn until_refresh(
+        &mut self,
+        position: &mut Position,
+        items: &[Item<'_>],
+    ) -> Result<Option<usize>, PortError> {
         self.rules.ensure(items.iter().filter_map(Item::tenant)).await?;
         for (i, item) in items.iter().enumerate() {
             let Some(record) = item.decided() else { continue };
@@ -236,15 +270,18 @@ impl Decider {
                 && self.rules.get(tenant).is_some_and(|t| t.is_due(at))
             {
                 if i > 0 {
-                    return Ok(i);
+                    return Ok(Some(i));
+                }
+                if !self.settled(position).await? {
+                    return Ok(None);
                 }
                 self.rules.refresh_cohorts(tenant, at).await?;
             }
         }
-        Ok(items.len())
+        Ok(Some(items.len()))
     }
 
-    /// Load, decide, commit.
+    /// Load, decide, hand to the store.
     async fn attempt(
         &mut self,
         position: &mut Position,
@@ -253,12 +290,17 @@ impl Decider {
         let started = Instant::now();
         crash::point(CrashPoint::BeforeLoad);
         let Some(needs) = guarded(|| self.plan(items)) else { return Ok(Attempt::Defect) };
-        let mut loaded = self.store.load(Arc::new(needs)).await?;
+        let needs = Arc::new(needs);
+        let mut loaded = self.store.load(needs.clone()).await?;
+        if let Some(pending) = &self.pending {
+            pending.overlay(&needs, &mut loaded);
+        }
         let mut outdated = self.lanes.correct(&loaded.lanes);
         for (tenant, version) in &loaded.config_versions {
             outdated |= self.rules.forget_unless(*tenant, *version);
         }
         if outdated {
+            self.conflicts += 1;
             return Ok(Attempt::Conflict);
         }
 
@@ -271,69 +313,102 @@ impl Decider {
         let (outcomes, mut batch) = assemble(position, items, decided, &self.rules);
         batch.lanes = self.lanes.moved(items.iter().filter(|i| i.key.is_some()));
         batch.partition = self.partition;
-        batch.committed_at = self.clock.now();
         batch.actions = self.actions.unknown(items);
+        let progress = self.hearers.hub.as_ref();
+        let progress =
+            progress.map(|hub| progress::standings(hub, items, &outcomes, &batch.states));
+        let (progress, took) = (progress.unwrap_or_default(), started.elapsed());
+        // What it was decided on has to be there before it can be.
+        if !self.settled(position).await? {
+            return Ok(Attempt::Elsewhere);
+        }
+        batch.committed_at = self.clock.now();
         let batch = Arc::new(batch);
-        let decided_after = started.elapsed();
         let reserved = self.reserve(&batch).await;
+        let offset = position.next_offset;
         crash::point(CrashPoint::BeforeCommit);
-        match self.store.commit(batch.clone()).await? {
-            Committed::Stale => {
-                self.rules.forget_all();
-                self.lanes.forget();
+        let hearers = self.hearers.clone();
+        self.submit(position, Submission { batch, outcomes, progress, reserved, took, hearers });
+        if self.cautious == 0 {
+            return Ok(Attempt::Done);
+        }
+        Ok(match self.settled(position).await? {
+            true => Attempt::Done,
+            // Nothing has moved, so the items can be tried again as they are.
+            false if position.next_offset == offset => Attempt::Conflict,
+            false => Attempt::Elsewhere,
+        })
+    }
+
+    /// Hands a batch to the store and goes on as if it were committed.
+    fn submit(&mut self, position: &mut Position, batch: Submission) {
+        self.lanes.advance(&batch.batch.lanes);
+        let pending = Pending::submit(self.store.clone(), *position, batch);
+        *position = pending.after();
+        self.pending = Some(pending);
+    }
+
+    /// Waits for the pending batch, if there is one, and sets the position by the store's answer.
+    /// False when it is not committed: what was decided on it is void.
+    async fn settled(&mut self, position: &mut Position) -> Result<bool, PortError> {
+        let Some(pending) = self.pending.take() else { return Ok(true) };
+        match pending.settle(position).await {
+            Ok(Settled::Done(batch)) => {
+                self.actions.learn(&batch.actions);
+                self.conflicts = 0;
+                self.cautious = self.cautious.saturating_sub(1);
+                return Ok(true);
+            }
+            Ok(Settled::Stale) => {
                 self.metrics.stale();
-                return Ok(Attempt::Conflict);
+                self.conflicts += 1;
+                self.cautious = CAUTIOUS_AFTER_CONFLICT;
             }
-            Committed::Overtaken { next_offset, batch_seq } => {
-                (position.next_offset, position.batch_seq) = (next_offset, batch_seq);
-                self.rules.forget_all();
+            Ok(Settled::Overtaken) => {
+                self.hearers.position.send_replace(Some(*position));
+            }
+            Err(error) => {
+                // The next one goes well only when it is committed.
+                self.cautious = self.cautious.max(1);
                 self.lanes.forget();
-                return Ok(Attempt::Overtaken);
+                return Err(error);
             }
-            Committed::Done => crash::point(CrashPoint::AfterCommit),
         }
-        position.next_offset = batch.offset_to;
-        position.batch_seq = batch.batch_seq;
-        position.mark = batch.mark;
-        self.lanes.advance(&batch.lanes);
-        self.actions.learn(&batch.actions);
-        if let (Some(limits), Some(reserved)) = (&self.limits, reserved) {
-            limits.settle(reserved);
-        }
-        let took = [decided_after, started.elapsed() - decided_after];
-        self.metrics.committed(&outcomes, batch.incentives.len(), batch.dead_letters.len());
-        self.tell(&batch, outcomes.len(), took);
-        if let Some(hub) = &self.hub {
-            progress::announce(hub, items, &outcomes, &batch.states);
-        }
-        if let Some(granted) = &self.granted {
-            let _missed = granted.try_send(batch);
-        }
-        Ok(Attempt::Done)
+        self.rules.forget_all();
+        self.lanes.forget();
+        Ok(false)
+    }
+
+    /// Waits for the pending batch at the end. Errors: it is not known to be committed; whoever goes
+    /// on from the stored position decides it again.
+    pub async fn finish(&mut self) -> Result<(), PortError> {
+        let Some(pending) = self.pending.take() else { return Ok(()) };
+        let mut position = pending.after();
+        pending.settle(&mut position).await.map(drop)
     }
 
     /// Asks the gate, if there is one and the batch grants anything. What it says is counted and
     /// changes nothing: the batch was decided on exact values, which the commit compares.
     async fn reserve(&self, batch: &BatchCommit) -> Option<Arc<Reservation>> {
-        let limits = self.limits.as_ref()?;
+        let limits = self.hearers.limits.as_ref()?;
         let reserved = Arc::new(reservation(batch, &self.rules)?);
         let advice = limits.reserve(&reserved).await;
         self.metrics.advised(advice);
         Some(reserved)
     }
 
-    /// How long deciding and committing a batch took, for the metrics and in its one log line.
-    fn tell(&self, batch: &BatchCommit, events: usize, [decide, commit]: [Duration; 2]) {
-        self.metrics.batch_seconds(decide.as_secs_f64(), commit.as_secs_f64());
-        tracing::debug!(
-            partition = self.partition,
-            batch_seq = batch.batch_seq,
-            events,
-            incentives = batch.incentives.len(),
-            decide_us = decide.as_micros(),
-            commit_us = commit.as_micros(),
-            "batch committed"
-        );
+    /// Waits a little. Gives how many items to try next time: fewer if this goes on.
+    async fn pause_after_conflict(&mut self, size: usize) -> Result<usize, PortError> {
+        if self.conflicts >= CONFLICTS_MAX {
+            let conflicts = std::mem::take(&mut self.conflicts);
+            return Err(PortError {
+                kind: PortErrorKind::Unavailable,
+                message: format!("a batch met a conflicting change {conflicts} times in a row"),
+            });
+        }
+        tokio::time::sleep(Backoff::CONFLICT.pause(self.conflicts)).await;
+        let halved = self.conflicts.is_multiple_of(CONFLICTS_PER_HALVING);
+        Ok(if halved { (size / 2).max(1) } else { size })
     }
 
     fn plan(&self, items: &[Item<'_>]) -> Needs {
@@ -385,27 +460,3 @@ fn guarded<T>(pure: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(pure)).ok()
 }
 
-/// How many items are tried at once.
-struct Pace {
-    most: usize,
-    /// In a row.
-    conflicts: u32,
-}
-
-impl Pace {
-    /// Waits a little, and tries fewer items next time if this goes on.
-    async fn pause_after_conflict(&mut self, size: usize) -> Result<(), PortError> {
-        self.conflicts += 1;
-        if self.conflicts >= CONFLICTS_MAX {
-            let conflicts = self.conflicts;
-            return Err(PortError {
-                kind: PortErrorKind::Unavailable,
-                message: format!("a batch met a conflicting change {conflicts} times in a row"),
-            });
-        }
-        tokio::time::sleep(Backoff::CONFLICT.pause(self.conflicts)).await;
-        let halved = self.conflicts.is_multiple_of(CONFLICTS_PER_HALVING);
-        self.most = if halved { (size / 2).max(1) } else { size };
-        Ok(())
-    }
-}

@@ -1,5 +1,5 @@
-//! Progress in quests, for progress bars: read off a batch that has just been committed, for users
-//! whose devices are connected and ask for it. For all others nothing is worked out.
+//! Progress in quests, for progress bars: read off a batch before it is committed and told after, to
+//! users whose devices are connected and ask for it. For all others nothing is worked out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,26 +12,27 @@ use crate::batch::Item;
 use crate::hub::{Hub, QuestProgress, StepProgress};
 use crate::ports::StateWrite;
 
-/// Announces how far users have come by these items. Several steps of a user in one batch are one
-/// frame: it says where they stand, not how they got there.
-pub(crate) fn announce(
+/// How far users who listen have come by these items. Several steps of a user in one batch
+/// are one frame: it says where they stand, not how they got there.
+pub(crate) fn standings(
     hub: &Hub,
     items: &[Item<'_>],
     outcomes: &[EventOutcome],
     states: &[StateWrite],
-) {
+) -> Vec<Arc<QuestProgress>> {
     let moved = moved(hub, items, outcomes);
     if moved.is_empty() {
-        return;
+        return Vec::new();
     }
+    let mut standings = Vec::new();
     for written in states {
         let Some(campaigns) = moved.get(&written.user) else { continue };
-        let standing = campaigns.iter().filter_map(|campaign| {
+        standings.extend(campaigns.iter().filter_map(|campaign| {
             let quest = written.state.campaigns.get(campaign)?.quest.as_ref()?;
             Some(Arc::new(standing(written.user, *campaign, quest)))
-        });
-        hub.announce_progress(&standing.collect::<Vec<_>>());
+        }));
     }
+    standings
 }
 
 /// In which campaigns the users who listen have come further, quests among them.

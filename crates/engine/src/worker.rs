@@ -43,7 +43,6 @@ pub struct Worker {
     metrics: Metrics,
     partition: i32,
     batch_max: usize,
-    progress: watch::Sender<Option<Position>>,
     health: watch::Sender<Health>,
 }
 
@@ -52,10 +51,9 @@ impl Worker {
     pub fn new(partition: i32, batch_max: usize, ports: Ports, metrics: Metrics) -> Self {
         let metrics = metrics.of_partition(partition);
         let decider = Decider::new(partition, ports.clone(), metrics.clone());
-        let progress = watch::Sender::new(None);
         let health = watch::Sender::new(Health::Starting);
         let batch_max = batch_max.max(1);
-        Self { ports, decider, metrics, partition, batch_max, progress, health }
+        Self { ports, decider, metrics, partition, batch_max, health }
     }
 
     /// A relay of what this worker grants.
@@ -73,7 +71,7 @@ impl Worker {
     /// Where it stands: `None` until it has taken the partition over, then the position of the last
     /// commit. A record is decided when its offset lies before `next_offset`.
     pub fn progress(&self) -> watch::Receiver<Option<Position>> {
-        self.progress.subscribe()
+        self.decider.position().subscribe()
     }
 
     /// How it is.
@@ -107,6 +105,10 @@ impl Worker {
     pub async fn run(mut self, stop: CancellationToken) -> Health {
         let health = self.health.clone();
         let Err(Ended(end)) = self.work(&stop).await;
+        if let Err(error) = self.decider.finish().await {
+            let partition = self.partition;
+            tracing::warn!(partition, %error, "the last batch may have to be decided again");
+        }
         match &end {
             Health::Halted(why) => {
                 tracing::error!(partition = self.partition, why, "the calculator has halted");
@@ -118,7 +120,7 @@ impl Worker {
     }
 
     async fn work(&mut self, stop: &CancellationToken) -> Result<Infallible, Ended> {
-        let Self { ports: Ports { bus, store, limits, .. }, decider, metrics, progress, .. } = self;
+        let Self { ports: Ports { bus, store, limits, .. }, decider, metrics, .. } = self;
         let (partition, batch_max) = (self.partition, self.batch_max);
         let persist = Persistence::new(&self.health, stop);
 
@@ -129,20 +131,25 @@ impl Worker {
         if let Some(limits) = limits {
             limits.taken_over(partition, epoch);
         }
+        decider.position().send_replace(Some(position));
         loop {
-            progress.send_replace(Some(position));
             persist.unless_told_to_stop()?;
             let offset = position.next_offset;
             let records = persist.insist(|| bus.take(partition, offset, batch_max)).await?;
             if records.is_empty() {
-                match persist.unless_stopped(bus.ready(partition, offset)).await? {
+                let waited = match decider.settle(&mut position).await {
+                    Ok(()) if position.next_offset != offset => continue,
+                    Ok(()) => persist.unless_stopped(bus.ready(partition, offset)).await?,
+                    Err(error) => Err(error),
+                };
+                match waited {
                     Ok(()) => persist.goes_well(),
                     Err(error) => persist.after(error).await?,
                 }
                 continue;
             }
             if let Err(error) = decider.run(&mut position, records).await {
-                // What was committed of them is: the rest is taken again.
+                // What was committed is: the rest is taken again.
                 persist.after(error).await?;
                 continue;
             }

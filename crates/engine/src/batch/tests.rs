@@ -194,7 +194,11 @@ async fn run(world: &Arc<World>, decider: &mut Decider, records: &[Record]) -> V
     let records: Vec<_> = records.iter().cloned().map(Taken::admitted).collect();
     let mut position = start();
     let end = records.last().map_or(0, |taken| taken.offset + 1);
-    decider.run(&mut position, records).await.expect("decides");
+    while position.next_offset < end {
+        let from = usize::try_from(position.next_offset).expect("from 0");
+        decider.run(&mut position, records[from..].to_vec()).await.expect("decides");
+        decider.settle(&mut position).await.expect("commits");
+    }
     assert_eq!(position.next_offset, end);
     std::mem::take(&mut *world.diary.lock().expect("no panic"))
 }
@@ -300,6 +304,7 @@ async fn a_cohort_is_recomputed_where_the_log_passes_into_a_new_week() {
     for record in records(&WEEKS) {
         decider.run(&mut position, vec![Taken::admitted(record)]).await.expect("decides");
     }
+    decider.settle(&mut position).await.expect("commits");
     let diary = std::mem::take(&mut *world.diary.lock().expect("no panic"));
     let refreshes = |diary: &[String]| -> Vec<(usize, String)> {
         let mut commits = 0;
@@ -387,7 +392,7 @@ async fn a_gate_is_asked_before_each_commit_told_after_it_and_refuses_nothing() 
     world.config.lock().expect("no panic").campaigns.push(points());
     *world.stale.lock().expect("no panic") = 1;
     let mut decider = decider(&world);
-    decider.limits = Some(world.clone());
+    decider.hearers.limits = Some(world.clone());
     let diary = run(&world, &mut decider, &records(&[NOON; 3])).await;
     let expected =
         ["config", "reserve 3", "stale 0..3", "config", "reserve 3", "commit 0..3", "settle 3"];
@@ -400,7 +405,58 @@ async fn a_gate_is_asked_before_each_commit_told_after_it_and_refuses_nothing() 
 async fn a_batch_that_grants_nothing_does_not_ask() {
     let world = Arc::new(world(None, None));
     let mut decider = decider(&world);
-    decider.limits = Some(world.clone());
+    decider.hearers.limits = Some(world.clone());
     let diary = run(&world, &mut decider, &records(&[NOON])).await;
     assert_eq!(diary, ["config", "commit 0..1"]);
+}
+
+/// One point per user, ever.
+fn once() -> CampaignSource {
+    let rule_json = r#"{"version":1,"on":["purchase"],"repeat":{"per":"ONCE"},
+        "rewards":[{"type":"POINTS","amount":"1"}]}"#;
+    CampaignSource { rule_json: rule_json.to_owned(), ..points() }
+}
+
+#[tokio::test]
+async fn the_next_batch_is_decided_on_what_the_one_before_it_will_leave() {
+    // This store shows nobody's state, as one does that has not committed yet.
+    let world = Arc::new(world(None, None));
+    world.config.lock().expect("no panic").campaigns.push(once());
+    let (mut decider, mut position) = (decider(&world), start());
+    for record in records(&[NOON; 3]) {
+        let taken = vec![Taken::admitted(record)];
+        decider.run(&mut position, taken).await.expect("decides");
+        assert!(decider.pending.is_some(), "it is not waited for");
+    }
+    decider.settle(&mut position).await.expect("commits");
+    assert_eq!(position.next_offset, 3);
+    assert_eq!(*decider.position().borrow(), Some(position));
+    let batches = world.batches.lock().expect("no panic");
+    let granted: Vec<_> = batches.iter().map(|b| b.incentives.len()).collect();
+    assert_eq!(granted, [1, 0, 0]);
+    let expected: Vec<_> = batches.iter().flat_map(|b| &b.states).collect();
+    assert!((0..).zip(&expected).all(|(n, state)| state.expected_version == n), "{expected:?}");
+}
+
+#[tokio::test]
+async fn what_was_decided_on_a_batch_that_is_refused_is_thrown_away() {
+    let world = Arc::new(world(None, None));
+    *world.stale.lock().expect("no panic") = 1;
+    let (mut decider, mut position) = (decider(&world), start());
+    let log: Vec<_> = records(&[NOON; 6]).into_iter().map(Taken::admitted).collect();
+    decider.run(&mut position, log[..2].to_vec()).await.expect("decides");
+    assert_eq!(position.next_offset, 2, "as if it were committed");
+    decider.run(&mut position, log[2..].to_vec()).await.expect("decides");
+    assert_eq!(position, start(), "back to what is committed");
+    assert_eq!(*world.diary.lock().expect("no panic"), ["config", "stale 0..2"]);
+    // After a conflict it waits for each commit, for a while.
+    decider.run(&mut position, log[..5].to_vec()).await.expect("decides");
+    assert!(decider.pending.is_none());
+    assert_eq!((position.next_offset, position.batch_seq), (5, 1));
+    for _ in 0..CAUTIOUS_AFTER_CONFLICT {
+        assert!(decider.pending.is_none());
+        position.next_offset = 5;
+        decider.run(&mut position, log[5..].to_vec()).await.expect("decides");
+    }
+    assert!(decider.pending.is_some());
 }
