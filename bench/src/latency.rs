@@ -95,7 +95,13 @@ impl VerifyEndUser for TokenIsUser {
 
 /// The embedded platform, put together as `incent serve` does. Prints its address.
 async fn serve(dir: &Path) {
-    let db = SqliteDb::open(&dir.join("incent.db"), &DbOptions::default()).unwrap();
+    let mut options = DbOptions::default();
+    if let Ok(n) = std::env::var("WALP") { options.wal_pages = n.parse().unwrap(); }
+    let db = SqliteDb::open(&dir.join("incent.db"), &options).unwrap();
+    if std::env::var("STATS").is_ok() {
+        let db = db.clone();
+        std::thread::spawn(move || loop { std::thread::sleep(Duration::from_secs(1)); eprintln!("{:?}", db.stats()); });
+    }
     set_up(&db).await;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let ids: Arc<dyn IdGen> = Arc::new(Ids(AtomicI64::new(1)));

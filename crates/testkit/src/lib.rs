@@ -13,4 +13,5 @@ pub mod random;
 pub mod redis;
 pub mod reference;
 pub mod services;
+pub mod shelf;
 pub mod world;

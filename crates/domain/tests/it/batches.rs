@@ -10,9 +10,9 @@ use domain::id::UserId;
 use domain::incentive::{Completion, Incentive};
 use testkit::random::Random;
 use testkit::reference::Setting;
+use testkit::shelf::Shelf;
 use testkit::world::World;
 
-use crate::shelf::Shelf;
 
 /// How a log is cut.
 #[derive(Clone, Copy, Debug)]

@@ -11,4 +11,3 @@ mod batches;
 mod calendar;
 mod reference;
 mod rules_doc;
-mod shelf;

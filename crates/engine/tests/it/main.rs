@@ -5,3 +5,4 @@
 mod crew;
 mod hub;
 mod ingest;
+mod simulation;

@@ -288,6 +288,18 @@ fn note(outcome: &mut EventOutcome, campaign: &Campaign, verdict: Result<Verdict
     outcome.considered.push(Considered { campaign: source.id, number, version, reason, numbers });
 }
 
+/// Whether an incentive is the one that the reference granted, its coupon's code being one that the
+/// reference's pattern allows.
+pub fn is_granted(got: &Incentive, wanted: &Incentive) -> bool {
+    let mut got = got.clone();
+    if let (Some(code), Some(pattern)) = (&got.coupon_code, &wanted.coupon_code)
+        && code_fits(pattern, code)
+    {
+        got.coupon_code.clone_from(&wanted.coupon_code);
+    }
+    got == *wanted
+}
+
 /// Whether a coupon's code is one that the reference's pattern allows: the same prefix, and
 /// unmistakable letters and digits where the pattern has `#`.
 pub fn code_fits(pattern: &str, code: &str) -> bool {

@@ -1,16 +1,17 @@
 //! A store in memory that keeps nothing but what a batch wrote and gives nothing but what a batch
 //! asked for. User states go through their stored form.
+#![expect(clippy::expect_used, reason = "a test stops at the first thing that is not as it should be")]
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::decide::{Changes, Loaded, Needs, StoredUser};
+use domain::decide::{Changes, Loaded, MarkWrite, Needs, StoredUser, UsageWrite};
 use domain::id::{CohortId, TenantId, UserId};
 use domain::limit::Meter;
 use domain::state::{STATE_BYTES_MAX, UserState};
 use domain::time::Day;
 use rust_decimal::Decimal;
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Row {
     version: i64,
     state: String,
@@ -18,7 +19,7 @@ struct Row {
 }
 
 /// What was written.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Shelf {
     users: BTreeMap<UserId, Row>,
     marks: BTreeSet<(UserId, [u8; 16])>,
@@ -67,23 +68,58 @@ impl Shelf {
         found.then(|| (key.clone(), meter))
     }
 
+    /// Version of a user's row; 0 = there is none.
+    pub fn version(&self, user: UserId) -> i64 {
+        self.users.get(&user).map_or(0, |row| row.version)
+    }
+
     /// Writes a batch.
+    ///
+    /// # Panics
+    /// As the writing of its parts.
     pub fn write(&mut self, changes: &Changes) {
         for changed in &changes.users {
-            let row = self.users.entry(changed.user).or_default();
-            assert_eq!(row.version, changed.expected_version, "version of {:?}", changed.user_ref);
-            row.version += 1;
-            row.state = serde_json::to_string(&changed.state).unwrap();
-            assert_eq!(state(&row.state), changed.state, "a state survives its stored form");
-            assert!(row.state.len() <= STATE_BYTES_MAX, "{} bytes: {}", row.state.len(), row.state);
-            if changed.attributes.is_some() {
-                row.attributes.clone_from(&changed.attributes);
-            }
+            let attributes = changed.attributes.as_deref();
+            self.write_user((changed.user, changed.expected_version), &changed.state, attributes);
         }
-        for write in &changes.usage {
+        self.write_usage(&changes.usage);
+        self.write_marks(&changes.marks);
+    }
+
+    /// Writes a user's row over the version expected.
+    ///
+    /// # Panics
+    /// When it has another version, or its state does not survive its stored form.
+    pub fn write_user(
+        &mut self,
+        (user, expected): (UserId, i64),
+        new: &UserState,
+        attributes: Option<&str>,
+    ) {
+        let row = self.users.entry(user).or_default();
+        assert_eq!(row.version, expected, "version of {user}");
+        row.version += 1;
+        row.state = serde_json::to_string(new).expect("JSON");
+        assert_eq!(state(&row.state), *new, "a state survives its stored form");
+        assert!(row.state.len() <= STATE_BYTES_MAX, "{} bytes: {}", row.state.len(), row.state);
+        if let Some(attributes) = attributes {
+            row.attributes = Some(attributes.to_owned());
+        }
+    }
+
+    /// Writes uses of limits and budgets.
+    pub fn write_usage(&mut self, usage: &[UsageWrite]) {
+        for write in usage {
             self.usage.insert((write.tenant, write.key.clone(), write.bucket), write.used);
         }
-        for mark in &changes.marks {
+    }
+
+    /// Writes marks.
+    ///
+    /// # Panics
+    /// When one is there already.
+    pub fn write_marks(&mut self, marks: &[MarkWrite]) {
+        for mark in marks {
             assert!(self.marks.insert((mark.user, mark.key)), "a mark is set once");
         }
     }
@@ -101,5 +137,5 @@ impl Shelf {
 }
 
 fn state(text: &str) -> UserState {
-    serde_json::from_str(text).unwrap()
+    serde_json::from_str(text).expect("a state")
 }
