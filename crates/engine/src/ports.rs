@@ -317,9 +317,10 @@ pub trait HotStore: Send + Sync {
     fn take_over<'a>(&'a self, partition: i32) -> PortFuture<'a, Position>;
     /// Loads what a batch needs in one round trip, all of it as of one moment.
     fn load<'a>(&'a self, needs: Arc<Needs>) -> PortFuture<'a, Loaded>;
-    /// Writes a batch in one transaction. A batch that was written before is not written again and
-    /// answers `Done`, so a commit whose answer was lost is simply repeated, or replaced by another
-    /// one from the same offset. Errors of kind `Fenced` when the epoch is not ours.
+    /// Writes a batch in one transaction. Where a batch of ours is there already it answers
+    /// `Overtaken`, even if it looks the same: after a commit whose answer was lost the same records
+    /// are decided again, perhaps under another configuration, and what was written stands. Errors
+    /// of kind `Fenced` when the epoch is not ours.
     fn commit<'a>(&'a self, batch: Arc<BatchCommit>) -> PortFuture<'a, Committed>;
     /// Incentives after a place that are not yet published, in order.
     fn unpublished<'a>(

@@ -39,12 +39,9 @@ impl Stored {
         if epoch != batch.epoch {
             return Ok(Some(Written::Fenced { epoch }));
         }
-        if batch_seq == batch.batch_seq && next_offset == batch.offset_to {
-            // Ours, from before: the answer to its commit was lost.
-            return Ok(Some(Written::Done));
-        }
         if batch_seq == batch.batch_seq && next_offset > batch.offset_from {
-            // Ours too, but cut elsewhere.
+            // Ours, from before: the answer to its commit was lost. It may have been cut elsewhere,
+            // or decided under another configuration, so this one must not be taken for it.
             return Ok(Some(Written::Overtaken { next_offset, batch_seq }));
         }
         if next_offset != batch.offset_from || batch_seq + 1 != batch.batch_seq {

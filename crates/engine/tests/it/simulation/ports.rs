@@ -73,7 +73,7 @@ impl Process {
     /// A dead process does nothing more, a frozen one nothing for now.
     async fn lives(&self) {
         while self.frozen.load(Ordering::SeqCst) && !self.dead.load(Ordering::SeqCst) {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
         if self.dead.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;

@@ -81,8 +81,17 @@ pub(super) async fn resolve(db: &PgDb, batch: &BatchCommit, why: StoreError) -> 
     for _ in 0..RESOLVE_ATTEMPTS {
         tokio::time::sleep(RESOLVE_PAUSE).await;
         if let Ok(stands) = position(db, batch).await {
-            // Where the batch would follow, it did not land: the same records are decided again.
-            return Ok(stands.unwrap_or(Written::Stale));
+            return Ok(match stands {
+                // Its transaction found the position before it, so what is there now is its own.
+                Some(Written::Overtaken { next_offset, batch_seq })
+                    if (batch_seq, next_offset) == (batch.batch_seq, batch.offset_to) =>
+                {
+                    Written::Done
+                }
+                Some(stands) => stands,
+                // The batch would follow: it did not land, and the same records are decided again.
+                None => Written::Stale,
+            });
         }
     }
     Ok(Written::Unknown(why))

@@ -47,7 +47,9 @@ async fn a_backend_that_is_ended_is_no_more_than_a_pause() {
             Err(error) => assert_eq!(error.kind, PortErrorKind::Unavailable, "{error}"),
         }
     }
-    assert_eq!(committed, Some(Committed::Done));
+    // Or an earlier commit took place, and only its answer was lost.
+    let there = Committed::Overtaken { next_offset: 5, batch_seq: 1 };
+    assert!(committed == Some(Committed::Done) || committed == Some(there), "{committed:?}");
     let rows = dump(&db, "select next_offset, batch_seq from positions").await.expect("reads");
     assert_eq!(rows, ["5|1"]);
 }
