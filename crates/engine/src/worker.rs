@@ -153,9 +153,15 @@ impl Worker {
                 persist.after(error).await?;
                 continue;
             }
-            persist.goes_well();
             let end = bus.end(partition).await.unwrap_or(position.next_offset);
             metrics.decided_lag(end, position.next_offset);
+            // Only what would not grow while it waits is worth deciding ahead.
+            let has_full_batch = end - position.next_offset >= batch_max as i64;
+            if !has_full_batch && let Err(error) = decider.settle(&mut position).await {
+                persist.after(error).await?;
+                continue;
+            }
+            persist.goes_well();
         }
     }
 }

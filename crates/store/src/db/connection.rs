@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::DbOptions;
@@ -71,6 +72,15 @@ fn try_open(path: &Path, options: &DbOptions, purpose: Purpose) -> Result<Connec
     if purpose == Purpose::Read {
         conn.pragma_update(None, "query_only", true)?;
     }
+    // A plan depends on the statement and not on what is bound to it. Otherwise SQLite prepares
+    // many statements anew each time they run.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
     Ok(conn)
+}
+
+/// Runs a statement that is kept prepared: one that begins or ends what every read and write does.
+pub(super) fn execute(conn: &Connection, sql: &str) -> Result<()> {
+    conn.prepare_cached(sql)?.execute([])?;
+    Ok(())
 }

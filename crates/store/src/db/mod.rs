@@ -325,11 +325,14 @@ fn run_reader(conn: &Connection, queue: &SharedQueue) {
         // queue, the others at the lock.
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
         let Some(mut job) = next else { return };
-        match conn.unchecked_transaction() {
-            Ok(snapshot) => {
-                job.run(&snapshot);
+        match connection::execute(conn, "begin") {
+            Ok(()) => {
+                job.run(conn);
+                if let Err(error) = connection::execute(conn, "rollback") {
+                    tracing::error!(%error, "a read cannot be ended");
+                }
             }
-            Err(error) => job.fail(&error.into()),
+            Err(error) => job.fail(&error),
         }
         job.answer();
     }

@@ -11,6 +11,7 @@ use rusqlite::Connection;
 use tokio::sync::mpsc;
 
 use super::checkpoint::Checkpoints;
+use super::connection::execute;
 use super::job::Job;
 use crate::error::{Result, StoreError};
 
@@ -78,7 +79,7 @@ impl Writer {
 
     fn commit_group(&self, group: &mut [Box<dyn Job>]) -> Result<()> {
         let mut kept = 0;
-        self.conn.execute_batch("begin immediate")?;
+        execute(&self.conn, "begin immediate")?;
         for i in 0..group.len() {
             let (before, rest) = group.split_at_mut(i);
             let job = &mut rest[0];
@@ -92,10 +93,10 @@ impl Writer {
                 before.iter_mut().for_each(|job| job.fail(&lost));
                 job.fail(&lost);
                 kept = 0;
-                self.conn.execute_batch("begin immediate")?;
+                execute(&self.conn, "begin immediate")?;
             }
         }
-        self.conn.execute_batch("commit")?;
+        execute(&self.conn, "commit")?;
         Ok(())
     }
 
@@ -104,24 +105,25 @@ impl Writer {
     /// protect: then the transaction itself is rolled back.
     fn run_one(&self, job: &mut dyn Job, kept: usize) -> Result<bool> {
         if kept > 0 {
-            self.conn.execute_batch("savepoint one")?;
+            execute(&self.conn, "savepoint one")?;
         }
         let done = job.run(&self.conn);
         if self.conn.is_autocommit() {
             return Ok(false);
         }
-        self.conn.execute_batch(match (done, kept > 0) {
-            (true, true) => "release one",
-            (true, false) => "",
-            (false, true) => "rollback to one; release one",
-            (false, false) => "rollback; begin immediate",
-        })?;
+        let after: &[&str] = match (done, kept > 0) {
+            (true, true) => &["release one"],
+            (true, false) => &[],
+            (false, true) => &["rollback to one", "release one"],
+            (false, false) => &["rollback", "begin immediate"],
+        };
+        after.iter().try_for_each(|sql| execute(&self.conn, sql))?;
         Ok(done)
     }
 
     fn rollback(&self) {
         if !self.conn.is_autocommit()
-            && let Err(error) = self.conn.execute_batch("rollback")
+            && let Err(error) = execute(&self.conn, "rollback")
         {
             tracing::error!(%error, "a rollback failed");
         }
