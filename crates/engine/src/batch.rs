@@ -21,9 +21,7 @@ use crate::crash::{self, CrashPoint};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::policy::Backoff;
-use crate::ports::{
-    BatchCommit, Clock, HotStore, PortError, PortErrorKind, Position, Reservation,
-};
+use crate::ports::{BatchCommit, Clock, HotStore, PortError, PortErrorKind, Position, Reservation};
 use crate::progress;
 use crate::record::{Body, Offered, Taken};
 use crate::reserve::reservation;
@@ -459,4 +457,3 @@ fn guarded<T>(pure: impl FnOnce() -> T) -> Option<T> {
     // What was half changed is dropped with the working copy.
     catch_unwind(AssertUnwindSafe(pure)).ok()
 }
-

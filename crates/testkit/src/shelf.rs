@@ -1,6 +1,9 @@
 //! A store in memory that keeps nothing but what a batch wrote and gives nothing but what a batch
 //! asked for. User states go through their stored form.
-#![expect(clippy::expect_used, reason = "a test stops at the first thing that is not as it should be")]
+#![expect(
+    clippy::expect_used,
+    reason = "a test stops at the first thing that is not as it should be"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 

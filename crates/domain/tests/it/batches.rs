@@ -13,7 +13,6 @@ use testkit::reference::Setting;
 use testkit::shelf::Shelf;
 use testkit::world::World;
 
-
 /// How a log is cut.
 #[derive(Clone, Copy, Debug)]
 pub enum Cut {

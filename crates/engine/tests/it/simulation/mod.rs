@@ -79,7 +79,8 @@ fn across(seeds: std::ops::Range<u64>, check: impl Fn(u64, &mut Met) -> bool + S
     };
     let of_thread = &of_thread;
     let all = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..THREADS as u64).map(|n| scope.spawn(move || of_thread(n))).collect();
+        let threads: Vec<_> =
+            (0..THREADS as u64).map(|n| scope.spawn(move || of_thread(n))).collect();
         threads.into_iter().map(|t| t.join().expect("no seed is wrong")).collect::<Vec<_>>()
     });
     let mut sum = Met::new();
@@ -93,13 +94,7 @@ fn across(seeds: std::ops::Range<u64>, check: impl Fn(u64, &mut Met) -> bool + S
 fn is_enough(met: &Met) {
     println!("{met:#?}");
     let calls = ["take_over", "load", "commit", "published", "take", "publish", "config"];
-    let fates = [
-        Fate::Fails,
-        Fate::AnswerLost,
-        Fate::DiesBefore,
-        Fate::DiesAfter,
-        Fate::Freezes,
-    ];
+    let fates = [Fate::Fails, Fate::AnswerLost, Fate::DiesBefore, Fate::DiesAfter, Fate::Freezes];
     let of_calls = fates.iter().flat_map(|fate| calls.map(|call| format!("{fate:?} {call}")));
     let others = [
         "change of the configuration",

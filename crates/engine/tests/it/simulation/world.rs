@@ -220,7 +220,8 @@ impl World {
             loaded.config_versions.insert(TENANT, self.setting.config.config_version);
             loaded.lanes.insert(TENANT, self.lane);
         }
-        let known = needs.event_ids.iter().filter_map(|key| Some((*key, *self.event_ids.get(key)?)));
+        let known =
+            needs.event_ids.iter().filter_map(|key| Some((*key, *self.event_ids.get(key)?)));
         loaded.event_ids = known.collect();
         loaded
     }
@@ -251,7 +252,9 @@ impl World {
         for write in &batch.events {
             let key = (write.record.event.tenant_id, write.key);
             let known = self.event_ids.insert(key, write.content_hash);
-            self.must(known.is_none(), || format!("{} is decided twice", write.record.event.event_id));
+            self.must(known.is_none(), || {
+                format!("{} is decided twice", write.record.event.event_id)
+            });
         }
         let p = self.partition(batch.partition);
         (p.next_offset, p.batch_seq) = (batch.offset_to, batch.batch_seq);
