@@ -16,8 +16,8 @@ use uuid::Uuid;
 
 use super::*;
 use crate::ports::{
-    Advice, Appended, Bus, Clock, ControlPlane, IncentiveEvent, LimitGate, NewRecord, Place,
-    PortFuture, Reservation,
+    Advice, Appended, Bus, Clock, Committed, ControlPlane, IncentiveEvent, LimitGate, NewRecord,
+    Place, PortFuture, Reservation,
 };
 
 const TENANT: TenantId = TenantId(Uuid::from_u128(1));

@@ -16,7 +16,7 @@ use domain::time::{Timestamp, Zone};
 use testkit::reference::{self, Counting, Reference};
 use uuid::Uuid;
 
-use crate::shelf::Shelf;
+use testkit::shelf::Shelf;
 
 pub const TENANT: TenantId = TenantId(Uuid::from_u128(1));
 

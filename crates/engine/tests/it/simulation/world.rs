@@ -42,7 +42,7 @@ domain::choice! {
 
 /// What happened to the tenant, in order.
 pub enum Happening {
-    Changed(Setting),
+    Changed(Box<Setting>),
     Committed(Arc<BatchCommit>),
 }
 
@@ -105,7 +105,7 @@ impl World {
             met: BTreeMap::new(),
             guards: guards.iter().copied().collect(),
             partitions: logs.into_iter().map(partition).collect(),
-            happened: vec![Happening::Changed(setting.clone())],
+            happened: vec![Happening::Changed(Box::new(setting.clone()))],
             setting,
             coming: settings,
             lane: Lane::default(),
@@ -159,7 +159,7 @@ impl World {
         }
         self.meet("change of the configuration");
         self.setting = self.coming.remove(0);
-        self.happened.push(Happening::Changed(self.setting.clone()));
+        self.happened.push(Happening::Changed(Box::new(self.setting.clone())));
     }
 
     pub fn config(&self, tenant: TenantId) -> Option<TenantConfig> {
