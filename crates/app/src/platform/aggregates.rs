@@ -135,8 +135,10 @@ impl Aggregates for KeptOrLedger {
 /// Tells how far behind the readers of replication slots are, until told to stop.
 pub(super) async fn watch_slots(db: PgDb, metrics: Metrics, stop: CancellationToken) {
     loop {
+        let captured = store::postgres::capture(&db).await;
+        // One that is gone is not shown as it was.
         metrics.forget_slots();
-        match store::postgres::capture(&db).await {
+        match captured {
             Ok(capture) => {
                 for slot in capture.slots {
                     metrics.slot(&slot.name, slot.behind_bytes, slot.is_active);

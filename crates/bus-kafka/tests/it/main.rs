@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, reason = "a test wants to know at once")]
 
 mod announcements;
+mod captured;
 mod foreign;
 mod log;
 mod members;
