@@ -126,7 +126,8 @@ async fn what_cannot_be_read_halts_and_loses_nothing() {
     let reader = settled(join).await.expect("joins");
     let batch = take(&reader, 2).await.expect("takes what comes before it");
     assert_eq!(numbers(&batch), [1, 2]);
-    settled(|| reader.done(&BTreeMap::from([(0, 4)]))).await.expect("is remembered");
+    let until_poison = BTreeMap::from([(0, 4)]);
+    settled(|| reader.done(&until_poison)).await.expect("is remembered");
     for _ in 0..2 {
         let error = take(&reader, 1).await.expect_err("halts, and stays so");
         assert_eq!(error.kind, PortErrorKind::Corrupt);
