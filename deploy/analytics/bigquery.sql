@@ -1,5 +1,5 @@
--- The landing of captured incentives, in BigQuery. Put the files of the manifest, and no others,
--- under gs://BUCKET/incentives with their folders (`files` in manifest.json names them), then run
+-- The landing of the role `analytics`, in BigQuery. Put the files of the manifest, and no others,
+-- under gs://BUCKET/incentives with their folders (docs/operations.md has the command), then run
 -- one of the two statements. The key `day` is in the folders' names and nowhere else.
 
 -- Loaded, a partition a day. Each run replaces all of it.

@@ -1,4 +1,4 @@
--- The landing of captured incentives, read by DuckDB (1.1 or newer) as it lies there.
+-- The landing of the role `analytics`, read by DuckDB (1.1 or newer) as it lies there.
 -- Run it in the landing's directory: cd ANALYTICS_DIR && duckdb < …/duckdb.sql
 
 -- Exactly the files of the manifest: what lies beside them is on its way in or out.

@@ -1,5 +1,5 @@
--- The landing of captured incentives, in Snowflake. Put the files of the manifest, and no others,
--- under the stage with their folders (`files` in manifest.json names them), then run this.
+-- The landing of the role `analytics`, in Snowflake. Put the files of the manifest, and no others,
+-- under the stage with their folders (docs/operations.md has the command), then run this.
 
 create table if not exists incentives (
     incentive_id       varchar       not null,

@@ -13,7 +13,7 @@ const ROLES: &[(&str, Option<&str>)] = &[
     ("ic", Some("decides events and relays what they earn")),
     ("dcm", Some("pushes to devices")),
     ("aggregator", Some("keeps aggregates in Redis, on the distributed profile")),
-    ("analytics", None),
+    ("analytics", Some("lands captured incentives as files, on the distributed profile")),
     ("console", None),
 ];
 
@@ -32,6 +32,8 @@ pub struct Roles {
     pub push: bool,
     /// Keeps aggregates in Redis; nothing to run on the embedded profile.
     pub aggregator: bool,
+    /// Lands captured incentives as files, where a directory is named for them.
+    pub analytics: bool,
 }
 
 impl Roles {
@@ -43,6 +45,7 @@ impl Roles {
         calculator: true,
         push: true,
         aggregator: true,
+        analytics: true,
     };
 
     /// What is served over HTTP.
@@ -74,6 +77,7 @@ impl Roles {
                 ("ic", _) => roles.calculator = true,
                 ("dcm", _) => roles.push = true,
                 ("aggregator", _) => roles.aggregator = true,
+                ("analytics", _) => roles.analytics = true,
                 (_, Some(_)) => {}
                 (_, None) => {
                     let known: Vec<&str> = ROLES.iter().map(|(known, _)| *known).collect();
@@ -104,6 +108,6 @@ mod tests {
         assert_eq!(parse(&["events", "ic"]), Ok(two));
         assert!(two.services().has(Service::Events) && !two.services().has(Service::Cms));
         assert_eq!(parse(&["dcmm"]), Err(r#""dcmm" is no role; did you mean dcm?"#.into()));
-        assert_eq!(parse(&["analytics"]), Err("the role analytics has nothing to run here".into()));
+        assert_eq!(parse(&["console"]), Err("the role console has nothing to run here".into()));
     }
 }

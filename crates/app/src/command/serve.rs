@@ -46,6 +46,11 @@ pub fn run(args: Args, out: &Output) -> Outcome {
     telemetry::start(out, settings.log_format, &settings.log)?;
     let options = DbOptions::default();
     let data = match &settings.profile {
+        Profile::Embedded if roles.analytics && roles != Roles::ALL => {
+            return Err(Failure::usage("the role analytics belongs to the distributed profile")
+                .why("it lands what Debezium captures, and this is the embedded profile")
+                .mend("leave it out, or set INCENT_DATABASE_URL to the PostgreSQL database"));
+        }
         Profile::Embedded => Data::Dir(&settings.data_dir, &options),
         #[cfg(feature = "distributed")]
         Profile::Distributed(services) => Data::Services(services),

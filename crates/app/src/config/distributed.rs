@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::server::ServerFile;
+use super::{analytics, server::ServerFile};
 use crate::failure::{Failure, Outcome};
 
 /// Flags and variables that choose and describe the distributed profile.
@@ -58,6 +58,9 @@ pub struct Flags {
     /// Days that incentives are kept [default: for ever]
     #[arg(long, env = "INCENT_INCENTIVES_DAYS", value_name = "DAYS")]
     pub incentives_days: Option<u32>,
+    /// Where captured incentives land.
+    #[command(flatten)]
+    pub analytics: analytics::Flags,
     /// Further properties of librdkafka; they stand in the file only.
     #[arg(skip)]
     pub kafka_properties: BTreeMap<String, String>,
@@ -106,6 +109,7 @@ impl Flags {
                 self.incentives_days,
                 file.incentives_days.map(|days| days.get()),
             ),
+            analytics: self.analytics.over(file),
             kafka_properties: file.kafka_properties.clone().unwrap_or_default(),
         }
     }
@@ -124,6 +128,7 @@ impl Flags {
             ("events-topic", self.events_topic.is_some()),
             ("incentives-topic", self.incentives_topic.is_some()),
             ("analytics-topic", self.analytics_topic.is_some()),
+            ("analytics-dir", self.analytics.is_given()),
             ("aggregates-topic", self.aggregates_topic.is_some()),
             ("aggregates-check-minutes", self.aggregates_check_minutes.is_some()),
             ("group", self.group.is_some()),
@@ -170,6 +175,7 @@ mod in_force {
     use store::postgres::Retention;
 
     use super::Flags;
+    use super::analytics::Landing;
     use crate::failure::{Failure, Outcome};
 
     /// What is kept for ever is kept for a hundred years.
@@ -192,6 +198,8 @@ mod in_force {
         pub retention: Retention,
         /// How often the aggregates are compared with the ledger.
         pub aggregates_check_every: Duration,
+        /// Where captured incentives land, if they do.
+        pub landing: Option<Landing>,
     }
 
     impl Flags {
@@ -205,6 +213,7 @@ mod in_force {
                 server_key: self.key()?,
                 retention: self.retention(),
                 aggregates_check_every: self.aggregates_check_every(),
+                landing: self.analytics.landing(),
             })
         }
 

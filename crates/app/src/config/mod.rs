@@ -1,6 +1,7 @@
 //! Where settings come from: flags, then `INCENT_…` variables (clap reads both), then a file, then
 //! defaults.
 
+pub mod analytics;
 pub mod connection;
 pub mod distributed;
 pub mod document;

@@ -31,7 +31,7 @@ pub struct Flags {
     /// Directory of the data [default: incent-data]
     #[arg(long, env = "INCENT_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Roles to run: all, or some of events,cms,cohorts,ic,dcm,aggregator [default: all]
+    /// Roles to run: all, or some of events,cms,cohorts,ic,dcm,aggregator,analytics [default: all]
     #[arg(long, env = "INCENT_ROLES", value_name = "ROLES", value_delimiter = ',')]
     pub roles: Option<Vec<String>>,
     /// Bearer token of the platform's admin
@@ -93,6 +93,14 @@ domain::shape! {
         "incentivesTopic" incentives_topic: Option<Text<1, 249>>,
         /// Topic of captured incentives, for the analytics files.
         "analyticsTopic" analytics_topic: Option<Text<1, 249>>,
+        /// Directory in which the role `analytics` lands captured incentives, as Parquet files by day.
+        "analyticsDir" analytics_dir: Option<Text<1, 4096>>,
+        /// Captured incentives that may wait in memory before they land; 250,000 when left out.
+        "analyticsRows" analytics_rows: Option<Whole<1, 5_000_000>>,
+        /// Memory in MiB that captured incentives may take before they land; 128 when left out.
+        "analyticsMebibytes" analytics_mebibytes: Option<Whole<1, 4096>>,
+        /// Seconds that a captured incentive may wait before it lands; 300 when left out.
+        "analyticsSeconds" analytics_seconds: Option<Whole<1, 86_400>>,
         /// Topic of captured incentives, for the aggregates in Redis.
         "aggregatesTopic" aggregates_topic: Option<Text<1, 249>>,
         /// Minutes between two comparisons of the aggregates with the ledger; 10 when left out.

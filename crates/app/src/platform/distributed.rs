@@ -12,12 +12,14 @@ use engine::policy::Backoff;
 use engine::ports::{HotStore, LimitGate, PortError, PortErrorKind};
 use http::Probe;
 use limits_redis::RedisLimits;
+use prometheus_client::registry::Registry;
 use store::control::Control;
 use store::hot::PgHotStore;
 use store::postgres::check_current;
 use store::{PgDb, PgOptions};
 use tokio_util::sync::CancellationToken;
 
+use super::landing::{self, Coast};
 use super::{Base, Holder, House, Sources, aggregates};
 use crate::config::distributed::Distributed;
 use crate::failure::{Code, Failure, Outcome};
@@ -60,7 +62,12 @@ impl Connections {
 
 /// Connects to the services. Errors: one of them does not answer within a minute, refuses us, or
 /// has not the schema or the topics that this program works with.
-pub(super) async fn open(settings: &Distributed, roles: Roles, sources: &Sources) -> Outcome<Base> {
+pub(super) async fn open(
+    settings: &Distributed,
+    roles: Roles,
+    sources: &Sources,
+    registry: &mut Registry,
+) -> Outcome<Base> {
     let unusable = |error: store::StoreError| {
         Failure::usage("the database cannot be used").why(error.to_string())
     };
@@ -116,6 +123,8 @@ pub(super) async fn open(settings: &Distributed, roles: Roles, sources: &Sources
     };
     let mut probes = vec![postgres, kafka];
     probes.extend(aggregator.as_ref().map(|running| aggregates::probe(running, roles)));
+    let coast = Coast { db: &db, clock: &sources.clock, registry, house: &mut house };
+    probes.extend(landing::start(settings, roles, coast).await?);
     let connections = Connections { db, bus: bus.clone(), listener, aggregator };
     let (holder, server_key) = (Holder::Distributed(connections), settings.server_key);
     let aggregates = answers;

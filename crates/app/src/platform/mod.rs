@@ -6,6 +6,8 @@ mod aggregates;
 #[cfg(feature = "distributed")]
 mod distributed;
 mod embedded;
+#[cfg(feature = "distributed")]
+mod landing;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -122,7 +124,9 @@ impl Platform {
         let base = match data {
             Data::Dir(dir, options) => embedded::open(dir, options, &sources).await?,
             #[cfg(feature = "distributed")]
-            Data::Services(settings) => distributed::open(settings, roles, &sources).await?,
+            Data::Services(settings) => {
+                distributed::open(settings, roles, &sources, &mut registry).await?
+            }
         };
         let platform = Self::of(base, sources, registry, roles);
         if let Data::Dir(dir, _) = data

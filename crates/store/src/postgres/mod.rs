@@ -2,6 +2,7 @@
 //! for what, and what an error calls for.
 
 mod capture;
+mod days;
 mod error;
 mod migrate;
 mod partitions;
@@ -14,6 +15,7 @@ use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, R
 use tokio_postgres::{Config, NoTls};
 
 pub use self::capture::{Capture, PUBLICATION, Slot, capture};
+pub use self::days::incentives_by_day;
 pub use self::migrate::{POSTGRES, check_current, migrate};
 pub use self::partitions::{Kept, Retention, keep_partitions};
 use crate::error::{Result, StoreError};

@@ -1,6 +1,8 @@
 //! The distributed profile as it runs: real processes on real PostgreSQL and Kafka.
 
 mod captured;
+mod connector;
+mod landing;
 mod stage;
 mod start;
 mod whole;

@@ -31,6 +31,8 @@ pub struct Stage {
     pub events_topic: String,
     /// Topic of captured incentives, for the aggregates.
     pub aggregates_topic: String,
+    /// Topic of captured incentives, for what lands.
+    pub analytics_topic: String,
 }
 
 impl Stage {
@@ -53,9 +55,10 @@ impl Stage {
         let db = PgDb::open(&PgOptions::new(&url)).unwrap();
         let events_topic = format!("tenant-events-{unique}");
         let aggregates_topic = format!("db.incentives.redis-{unique}");
+        let analytics_topic = format!("db.incentives-{unique}");
         let config = format!(
             "databaseUrl: {url}\nkafka: {}\neventsTopic: {events_topic}\n\
-             incentivesTopic: incentive-generated-{unique}\nanalyticsTopic: db.incentives-{unique}\n\
+             incentivesTopic: incentive-generated-{unique}\nanalyticsTopic: {analytics_topic}\n\
              aggregatesTopic: {aggregates_topic}\ngroup: ic-{unique}\nserverKey: {}\n\
              redisUrl: {redis_url}\n",
             kafka_brokers(),
@@ -63,7 +66,17 @@ impl Stage {
         );
         std::fs::write(dir.path().join("services.yaml"), config).unwrap();
         let redis_url = redis_url.to_owned();
-        Self { dir, runtime, db, redis_url, unique, database, events_topic, aggregates_topic }
+        Self {
+            dir,
+            runtime,
+            db,
+            redis_url,
+            unique,
+            database,
+            events_topic,
+            aggregates_topic,
+            analytics_topic,
+        }
     }
 
     /// Where the processes run.
@@ -122,6 +135,14 @@ impl Stage {
     /// The one value of a query, a number.
     pub fn number(&self, sql: &str) -> i64 {
         self.rows(&format!("select ({sql})::text"))[0].parse().expect("a number")
+    }
+
+    /// Waits until so many incentives are granted, and returns the number.
+    #[track_caller]
+    pub fn granted(&self, incentives: usize) -> i64 {
+        let wanted = i64::try_from(incentives).unwrap();
+        self.until("select count(*) from incentives", wanted);
+        wanted
     }
 
     /// Waits until a query gives this number.
