@@ -53,7 +53,7 @@ fn of_equal_amounts_the_first_there_leads() {
         user: UserRef::new(name).expect("a reference"),
         sum: sum(1, amount, at),
     };
-    let mut leaders = vec![
+    let mut leaders = [
         leader("late", "10", 9),
         leader("little", "9.99", 1),
         leader("b", "10.0", 5),
