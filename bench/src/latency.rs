@@ -24,7 +24,7 @@ use futures_util::StreamExt as _;
 use http::auth::jwt::UserToken;
 use http::push::{Push, PushMetrics, PushSettings, Verified, VerifyEndUser};
 use http::{App, Config, Decided, Parts, Rate};
-use store::control::{Control, LedgerAnswers, LocalControlPlane};
+use store::control::{Control, LocalControlPlane};
 use store::embedded::SqliteBus;
 use store::hot::SqliteHotStore;
 use store::{DbOptions, SqliteDb};
@@ -95,13 +95,7 @@ impl VerifyEndUser for TokenIsUser {
 
 /// The embedded platform, put together as `incent serve` does. Prints its address.
 async fn serve(dir: &Path) {
-    let mut options = DbOptions::default();
-    if let Ok(n) = std::env::var("WALP") { options.wal_pages = n.parse().unwrap(); }
-    let db = SqliteDb::open(&dir.join("incent.db"), &options).unwrap();
-    if std::env::var("STATS").is_ok() {
-        let db = db.clone();
-        std::thread::spawn(move || loop { std::thread::sleep(Duration::from_secs(1)); eprintln!("{:?}", db.stats()); });
-    }
+    let db = SqliteDb::open(&dir.join("incent.db"), &DbOptions::default()).unwrap();
     set_up(&db).await;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let ids: Arc<dyn IdGen> = Arc::new(Ids(AtomicI64::new(1)));
@@ -125,12 +119,10 @@ async fn serve(dir: &Path) {
     let unlimited = Rate { per_second: 1_000_000, burst: 1_000_000 };
     let config =
         Config { admin_token: Some(ADMIN.into()), rate: unlimited, ..Config::new([7; 32]) };
-    let aggregates = Arc::new(LedgerAnswers::new(control.clone()));
     let app = App::new(Parts {
         control,
         ingest: Arc::new(Ingest::new(bus, clock.clone(), ids.clone(), engine)),
         hot,
-        aggregates,
         decided: Decided::Here(decided),
         clock: clock.clone(),
         ids,

@@ -189,11 +189,13 @@ async fn live(world: &Arc<Mutex<World>>) -> Result<(), String> {
         if changes {
             lock().change();
         }
+        // tidy-allow(sleep-in-test): its time is simulated
         tokio::time::sleep(Duration::from_millis(pause)).await;
     }
     // The frozen wake up to a world that has gone on.
     old.extend(owners.into_values());
     old.iter().for_each(|owner| owner.process.thaw());
+    // tidy-allow(sleep-in-test): its time is simulated
     tokio::time::sleep(Duration::from_millis(200)).await;
     let halted = |health: &Health| matches!(health, Health::Halted(_));
     let mut wrong = lock().wrong.clone();

@@ -73,6 +73,7 @@ impl Process {
     /// A dead process does nothing more, a frozen one nothing for now.
     async fn lives(&self) {
         while self.frozen.load(Ordering::SeqCst) && !self.dead.load(Ordering::SeqCst) {
+            // tidy-allow(sleep-in-test): its time is simulated
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         if self.dead.load(Ordering::SeqCst) {
@@ -86,6 +87,7 @@ impl Process {
         effect: impl FnOnce(&mut World) -> Result<T, PortError>,
     ) -> Result<T, PortError> {
         let (fate, before, after) = self.world().fate(what);
+        // tidy-allow(sleep-in-test): its time is simulated
         tokio::time::sleep(before).await;
         match fate {
             Fate::Fails => return Err(unavailable(what)),
@@ -98,6 +100,7 @@ impl Process {
         if fate == Fate::DiesAfter {
             self.kill();
         }
+        // tidy-allow(sleep-in-test): its time is simulated
         tokio::time::sleep(after).await;
         self.lives().await;
         match fate {
@@ -163,6 +166,7 @@ impl Bus for Process {
     }
     fn ready<'a>(&'a self, _: i32, _: i64) -> PortFuture<'a, ()> {
         Box::pin(async move {
+            // tidy-allow(sleep-in-test): its time is simulated
             tokio::time::sleep(Duration::from_millis(5)).await;
             self.lives().await;
             Ok(())
