@@ -10,6 +10,10 @@ mod timing;
 
 use std::process::ExitCode;
 
+// As the product does.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const HELP: &str = "\
 Benchmarks of Incent, each against a bare limit or a peer in the same run.
 
@@ -20,9 +24,9 @@ Usage: cargo x bench NAME
   pipeline [N] N events accepted, decided, committed and published on the embedded profile,
                against plain batched SQLite writes of the same rows
   push         frames to many devices against bare writes; memory of an idle connection
-  latency [USERS]
+  latency [USERS [RATE]]
                from an event's acceptance to the frame at its user's socket, at half of the
-               rate that the embedded platform sustains
+               rate that the embedded platform sustains, or at so many events a second
 ";
 
 fn main() -> ExitCode {

@@ -114,13 +114,16 @@ pub(crate) struct InUse {
 }
 
 impl Shared {
-    /// Notes a tenant's day. Earlier ones are over.
+    /// Notes a tenant's day. Earlier ones are over, and so is what an earlier owner says.
     pub fn note(&self, of: (TenantId, i32), seen: InUse) {
         let mut in_use = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
         if in_use.len() >= IN_USE_MAX {
             in_use.clear();
         }
         let known = in_use.entry(of).or_insert(seen);
+        if seen.epoch < known.epoch {
+            return;
+        }
         let settled_batch = known.settled_batch.max(seen.settled_batch);
         if seen.today.day >= known.today.day {
             known.today = seen.today;
@@ -167,10 +170,16 @@ impl RedisLimits {
         self.shared.is_there.load(Ordering::Relaxed)
     }
 
-    fn hand_over(&self, job: Job) {
-        if self.is_asking() && self.jobs.try_send(job).is_err() {
+    /// False when it is left out.
+    fn hand_over(&self, job: Job) -> bool {
+        if !self.is_asking() {
+            return false;
+        }
+        let is_taken = self.jobs.try_send(job).is_ok();
+        if !is_taken {
             self.shared.has_missed.store(true, Ordering::Relaxed);
         }
+        is_taken
     }
 }
 
@@ -200,6 +209,14 @@ impl LimitGate for RedisLimits {
     }
 
     fn settle(&self, reservation: Arc<Reservation>) {
-        self.hand_over(Job::Settle(reservation));
+        if self.hand_over(Job::Settle(reservation.clone())) {
+            return;
+        }
+        // No later batch may ever come to give back what it has reserved: the sweep does.
+        let Reservation { partition, epoch, batch_seq: settled_batch, .. } = *reservation;
+        for day in &reservation.days {
+            let seen = InUse { epoch, today: Today::of(day), settled_batch };
+            self.shared.note((day.tenant, partition), seen);
+        }
     }
 }

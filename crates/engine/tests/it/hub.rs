@@ -151,10 +151,13 @@ fn a_frame_is_never_longer_than_its_weight() {
     one.event_id = EventId::new(&"\"".repeat(128)).unwrap();
     one.coupon_code = Some("\u{1}".repeat(64));
     one.currency = "\\".repeat(32);
-    for one in [one, incentive("u1", 1)] {
-        let frame = Frame::new(Arc::new(one));
+    for one in [one, incentive("u1", 1)].map(Arc::new) {
+        let frame = Frame::new(one.clone());
         for dialect in [Dialect::Plain, Dialect::V1] {
-            assert!(frame.text(dialect, &mut BytesMut::new()).len() <= frame.weight());
+            let text = frame.text(dialect, &mut BytesMut::new());
+            assert!(text.len() <= frame.weight());
+            assert_eq!(frame.own_text(dialect).unwrap().as_bytes(), text);
+            assert_eq!(Frame::for_several(one.clone()).own_text(dialect), None);
         }
     }
 }

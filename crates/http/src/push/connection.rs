@@ -344,10 +344,11 @@ impl Connection {
     async fn write(&mut self, session: &mut Session) -> Result<(), Ended> {
         let (socket, dialect) = (&mut self.socket, self.dialect);
         let writing = async {
-            let mut room = BytesMut::with_capacity(FRAME * session.ready_len().min(BATCH));
+            let ready = session.ready_len().min(BATCH);
+            let mut room = (ready > 1).then(|| BytesMut::with_capacity(FRAME * ready));
             for _ in 0..BATCH {
                 let Some(delivery) = session.next_ready() else { break };
-                if let Some(text) = text(delivery, dialect, &mut room) {
+                if let Some(text) = text(delivery, dialect, room.as_mut()) {
                     socket.feed(Message::Text(text)).await?;
                 }
             }
@@ -387,10 +388,15 @@ async fn in_time(
     }
 }
 
-/// The frame of a delivery; `None` when the dialect has no word for it.
-fn text(delivery: Delivery, dialect: Dialect, room: &mut BytesMut) -> Option<Utf8Bytes> {
+/// The frame of a delivery, written in `room` if there is one; `None` when the dialect has no word
+/// for it.
+fn text(delivery: Delivery, dialect: Dialect, room: Option<&mut BytesMut>) -> Option<Utf8Bytes> {
     match (delivery, dialect) {
-        (Delivery::Incentive(frame), _) => Utf8Bytes::try_from(frame.text(dialect, room)).ok(),
+        (Delivery::Incentive(frame), _) => {
+            let own = if room.is_none() { frame.own_text(dialect) } else { None };
+            let shared = || frame.text(dialect, room.unwrap_or(&mut BytesMut::new()));
+            own.map(Utf8Bytes::from).or_else(|| Utf8Bytes::try_from(shared()).ok())
+        }
         (Delivery::Progress(progress), Dialect::V1) => Utf8Bytes::try_from(progress.text()).ok(),
         (Delivery::Hole { from, to }, Dialect::V1) => {
             Some(ServerMessage::Missing { from_seq: from, to_seq: to }.text().into())

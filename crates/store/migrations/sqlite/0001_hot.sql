@@ -39,7 +39,9 @@ create table incentives (
     campaign_id        blob    not null,
     campaign_version   integer not null,
     event_id           text    not null,
-    type               text    not null check (type in ('CASHBACK', 'POINTS', 'COUPON')),
+    -- Not `in`: of three values and more SQLite builds a table for each row that it checks.
+    type               text    not null
+        check (type = 'CASHBACK' or type = 'POINTS' or type = 'COUPON'),
     reward_currency    text    not null,
     reward_amount      text    not null,
     coupon_code        text,
