@@ -17,6 +17,11 @@ impl From<tokio_postgres::Error> for StoreError {
         if *code == SqlState::DISK_FULL {
             return Self::Full { detail };
         }
+        // The row was on its way into the default partition while its own was being made. A check
+        // of the schema has a name; that of a partition has none.
+        if *code == SqlState::CHECK_VIOLATION && db.constraint().is_none() {
+            return Self::Raced { detail };
+        }
         match &code.code()[..2] {
             // Integrity constraints.
             "23" => Self::invalid(format!("the change breaks a rule of the schema: {detail}")),
