@@ -10,10 +10,6 @@ mod timing;
 
 use std::process::ExitCode;
 
-// As the product does.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 const HELP: &str = "\
 Benchmarks of Incent, each against a bare limit or a peer in the same run.
 

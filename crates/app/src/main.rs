@@ -28,11 +28,6 @@ mod server;
 mod table;
 mod telemetry;
 
-/// Events and frames are many small pieces that one thread makes and another one drops
-/// (`docs/adr/0017-what-a-commit-waits-for.md`).
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let Cli { global, command } = Cli::parse();
     let no_color = global.no_color || config::no_color();

@@ -90,7 +90,6 @@ const LIBRARIES: &[Library] = &[
     ("indicatif", &["app"], NONE),
     ("jiff", ANY, NONE),
     ("jsonwebtoken", &["http", "app"], NONE),
-    ("mimalloc", &["app"], NONE),
     ("parquet", &["analytics"], NONE),
     ("percent-encoding", &["http", "app"], NONE),
     ("prometheus-client", &["engine", "analytics", "http", "app"], NONE),
