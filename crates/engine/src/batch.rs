@@ -43,6 +43,7 @@ const CAUTIOUS_AFTER_CONFLICT: u32 = 16;
 pub struct Decider {
     store: Arc<dyn HotStore>,
     clock: Arc<dyn Clock>,
+    metrics: Metrics,
     partition: i32,
     rules: RulesCache,
     lanes: Lanes,
@@ -139,11 +140,13 @@ impl Decider {
         let rules = RulesCache::new(control);
         let (lanes, actions) = (Lanes::default(), KnownActions::default());
         let position = watch::Sender::new(None);
-        let hearers = Hearers { metrics, granted: None, hub: None, limits, position };
+        let hearers =
+            Hearers { metrics: metrics.clone(), granted: None, hub: None, limits, position };
         let (pending, conflicts, cautious) = (None, 0, 0);
         Self {
             store,
             clock,
+            metrics,
             partition,
             rules,
             lanes,
@@ -323,8 +326,7 @@ impl Decider {
         let offset = position.next_offset;
         crash::point(CrashPoint::BeforeCommit);
         let hearers = self.hearers.clone();
-        let batch = Submission { batch, outcomes, progress, reserved, took, hearers };
-        self.submit(position, batch).await;
+        self.submit(position, Submission { batch, outcomes, progress, reserved, took, hearers });
         if self.cautious == 0 {
             return Ok(Attempt::Done);
         }
@@ -337,9 +339,9 @@ impl Decider {
     }
 
     /// Hands a batch to the store and goes on as if it were committed.
-    async fn submit(&mut self, position: &mut Position, batch: Submission) {
+    fn submit(&mut self, position: &mut Position, batch: Submission) {
         self.lanes.advance(&batch.batch.lanes);
-        let pending = Pending::submit(self.store.clone(), *position, batch).await;
+        let pending = Pending::submit(self.store.clone(), *position, batch);
         *position = pending.after();
         self.pending = Some(pending);
     }
@@ -356,7 +358,7 @@ impl Decider {
                 return Ok(true);
             }
             Ok(Settled::Stale) => {
-                self.hearers.metrics.stale();
+                self.metrics.stale();
                 self.conflicts += 1;
                 self.cautious = CAUTIOUS_AFTER_CONFLICT;
             }
@@ -389,7 +391,7 @@ impl Decider {
         let limits = self.hearers.limits.as_ref()?;
         let reserved = Arc::new(reservation(batch, &self.rules)?);
         let advice = limits.reserve(&reserved).await;
-        self.hearers.metrics.advised(advice);
+        self.metrics.advised(advice);
         Some(reserved)
     }
 

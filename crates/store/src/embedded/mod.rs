@@ -2,6 +2,5 @@
 
 mod append;
 mod bus;
-mod tail;
 
 pub use bus::SqliteBus;

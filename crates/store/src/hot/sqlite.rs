@@ -51,7 +51,7 @@ impl HotStore for SqliteHotStore {
     }
 
     fn load<'a>(&'a self, needs: Arc<Needs>) -> PortFuture<'a, Loaded> {
-        Box::pin(async move { Ok(self.db.read_here(move |conn| load::load(conn, &needs)).await?) })
+        self.read(move |conn| load::load(conn, &needs))
     }
 
     fn commit<'a>(&'a self, batch: Arc<BatchCommit>) -> PortFuture<'a, Committed> {
