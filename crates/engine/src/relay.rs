@@ -39,6 +39,8 @@ pub struct Relay {
     /// missing here is in the store.
     granted: mpsc::Receiver<Arc<BatchCommit>>,
     health: watch::Sender<Health>,
+    publishing: watch::Sender<Health>,
+    recording: watch::Sender<Health>,
 }
 
 /// Published, to be recorded.
@@ -64,8 +66,9 @@ impl Relay {
         granted: mpsc::Receiver<Arc<BatchCommit>>,
         metrics: Metrics,
     ) -> Self {
-        let health = watch::Sender::new(Health::Starting);
-        Self { partition, ports, metrics, committed, granted, health }
+        let [health, publishing, recording] =
+            [(); 3].map(|()| watch::Sender::new(Health::Starting));
+        Self { partition, ports, metrics, committed, granted, health, publishing, recording }
     }
 
     /// How it is.
@@ -79,8 +82,13 @@ impl Relay {
         let (published, unrecorded) = mpsc::channel(UNRECORDED_MAX);
         let granted = std::mem::replace(&mut self.granted, mpsc::channel(1).1);
         // Recording ends when publishing has, and goes on to the last publication.
-        let (publish, record) =
-            tokio::join!(self.publish(&stop, granted, published), self.record(&stop, unrecorded));
+        let work = async {
+            tokio::join!(self.publish(&stop, granted, published), self.record(&stop, unrecorded))
+        };
+        let (publish, record) = tokio::select! {
+            ends = work => ends,
+            never = self.tell_health() => match never {},
+        };
         let end = record.err().or(publish.err()).map_or(Health::Stopped, |Ended(end)| end);
         if let Health::Halted(why) = &end {
             tracing::error!(partition = self.partition, why, "the relay has halted");
@@ -89,13 +97,37 @@ impl Relay {
         end
     }
 
+    /// Tells how the whole is. Each half has its own health: where one goes well, the other may
+    /// still be waiting, and neither may tell so for the other.
+    async fn tell_health(&self) -> Infallible {
+        let [mut publishing, mut recording] =
+            [&self.publishing, &self.recording].map(watch::Sender::subscribe);
+        loop {
+            let publishes = publishing.borrow_and_update().clone();
+            let health = match recording.borrow_and_update().clone() {
+                waits @ Health::Waiting(_) => waits,
+                _ => publishes,
+            };
+            self.health.send_if_modified(|told| {
+                let is_news = *told != health;
+                *told = health;
+                is_news
+            });
+            // Both senders are ours.
+            tokio::select! {
+                _ = publishing.changed() => {}
+                _ = recording.changed() => {}
+            }
+        }
+    }
+
     async fn publish(
         &self,
         stop: &CancellationToken,
         mut granted: mpsc::Receiver<Arc<BatchCommit>>,
         published: mpsc::Sender<Publication>,
     ) -> Result<Infallible, Ended> {
-        let persist = Persistence::new(&self.health, stop);
+        let persist = Persistence::new(&self.publishing, stop);
         let mut committed = self.committed.clone();
         let begin = async {
             let taken_over = committed.wait_for(Option::is_some).await;
@@ -143,7 +175,7 @@ impl Relay {
         stop: &CancellationToken,
         mut unrecorded: mpsc::Receiver<Publication>,
     ) -> Result<(), Ended> {
-        let persist = Persistence::new(&self.health, stop);
+        let persist = Persistence::new(&self.recording, stop);
         while let Some(Publication { mut events, mut up_to }) = unrecorded.recv().await {
             // Several publications share one commit, so that recording seldom takes the turn of a
             // batch. What is not recorded when the process dies is published again.
@@ -158,6 +190,8 @@ impl Relay {
             let (events, at) = (Arc::new(events), self.ports.clock.now());
             let (store, partition) = (&self.ports.store, self.partition);
             persist.insist(|| store.published(partition, events.clone(), up_to, at)).await?;
+            // What failed may have been the last for a long time: who is not ready gets no more.
+            persist.goes_well();
             crash::point(CrashPoint::AfterLog);
         }
         Ok(())

@@ -45,6 +45,8 @@ struct Sim {
     /// Publishing waits for it.
     gate: watch::Sender<bool>,
     publishing: Notify,
+    /// Recording fails while it is set.
+    is_full: watch::Sender<bool>,
     recorded: Mutex<Vec<IncentiveId>>,
 }
 
@@ -59,6 +61,7 @@ impl Sim {
             unpublished_panics: false,
             gate: watch::Sender::new(true),
             publishing: Notify::new(),
+            is_full: watch::Sender::new(false),
             recorded: Mutex::default(),
         }
     }
@@ -181,8 +184,11 @@ impl HotStore for Sim {
         _: Place,
         _: Timestamp,
     ) -> PortFuture<'a, ()> {
-        lock(&self.recorded).extend(events.iter().map(|(id, _)| *id));
-        Box::pin(async { Ok(()) })
+        let recorded = match *self.is_full.borrow() {
+            true => Err(error(PortErrorKind::Full)),
+            false => Ok(lock(&self.recorded).extend(events.iter().map(|(id, _)| *id))),
+        };
+        Box::pin(async { recorded })
     }
     fn missed<'a>(&'a self, _: UserId, _: u64, _: usize) -> PortFuture<'a, Vec<Arc<Incentive>>> {
         unreachable!("nobody is connected")
@@ -360,4 +366,21 @@ async fn a_relay_that_cannot_publish_does_not_hold_up_the_end() {
     sim.publishing.notified().await;
     tokio::time::timeout(PATIENCE, crew.stop()).await.expect("it is cut off");
     assert!(lock(&sim.recorded).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_relay_that_could_not_record_is_well_again_without_another_grant() {
+    let sim = Sim::new([0]).with_unpublished();
+    sim.is_full.send_replace(true);
+    let (sim, crew) = sim.start(quick());
+    let board = crew.board().clone();
+    sim.gate.send_replace(true);
+    let waits = |s: &Standing| matches!(s.relay, Health::Waiting(_));
+    standing(&board, |all| all.get(&0).is_some_and(waits)).await;
+    assert!(board.check().is_err(), "it is told");
+    sim.is_full.send_replace(false);
+    standing(&board, |all| all[&0].relay == Health::Working).await;
+    assert_eq!(board.check(), Ok(()));
+    assert_eq!(lock(&sim.recorded).len(), 1);
+    crew.stop().await;
 }

@@ -20,6 +20,7 @@ use engine::metrics::Metrics;
 use engine::policy::Health;
 use engine::worker::{Ports, Worker};
 use testkit::reference::{Counting, Reference, is_granted};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +31,8 @@ use world::{Guard, Happening, World};
 const SEEDS: u64 = 20_000;
 /// Longer than any world needs in its own time.
 const TIME_MAX: Duration = Duration::from_secs(600);
+/// Longer than the longest pause after a failure, several times over.
+const WELL_WITHIN: Duration = Duration::from_secs(60);
 
 type Met = BTreeMap<String, u64>;
 
@@ -129,6 +132,7 @@ struct Owner {
     process: Arc<Process>,
     worker: JoinHandle<Health>,
     relay: JoinHandle<Health>,
+    healths: [watch::Receiver<Health>; 2],
 }
 
 impl Owner {
@@ -143,9 +147,23 @@ impl Owner {
         };
         let batch_max = 1 + process.world().dice().size(9);
         let mut worker = Worker::new(partition, batch_max, ports, Metrics::detached());
-        let relay = tokio::spawn(worker.relay().run(CancellationToken::new()));
+        let relay = worker.relay();
+        let healths = [worker.health(), relay.health()];
+        let relay = tokio::spawn(relay.run(CancellationToken::new()));
         let worker = tokio::spawn(worker.run(CancellationToken::new()));
-        Self { process, worker, relay }
+        Self { process, worker, relay, healths }
+    }
+
+    /// Whether it has ended, or has got over what befell it.
+    async fn is_well_again(&mut self) -> bool {
+        for health in &mut self.healths {
+            let over = health.wait_for(|health| !matches!(health, Health::Waiting(_)));
+            match tokio::time::timeout(WELL_WITHIN, over).await {
+                Ok(_) => {}
+                Err(_) => return self.process.is_gone(),
+            }
+        }
+        true
     }
 
     fn end(&self) {
@@ -191,6 +209,13 @@ async fn live(world: &Arc<Mutex<World>>) -> Result<(), String> {
         }
         // tidy-allow(sleep-in-test): its time is simulated
         tokio::time::sleep(Duration::from_millis(pause)).await;
+    }
+    // Nothing more will come, and yet nobody goes on saying that it waits.
+    for (partition, owner) in &mut owners {
+        owner.process.thaw();
+        if !owner.is_well_again().await {
+            return Err(format!("partition {partition}: still {:?}", owner.healths));
+        }
     }
     // The frozen wake up to a world that has gone on.
     old.extend(owners.into_values());
