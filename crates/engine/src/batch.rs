@@ -43,7 +43,6 @@ const CAUTIOUS_AFTER_CONFLICT: u32 = 16;
 pub struct Decider {
     store: Arc<dyn HotStore>,
     clock: Arc<dyn Clock>,
-    metrics: Metrics,
     partition: i32,
     rules: RulesCache,
     lanes: Lanes,
@@ -140,13 +139,11 @@ impl Decider {
         let rules = RulesCache::new(control);
         let (lanes, actions) = (Lanes::default(), KnownActions::default());
         let position = watch::Sender::new(None);
-        let hearers =
-            Hearers { metrics: metrics.clone(), granted: None, hub: None, limits, position };
+        let hearers = Hearers { metrics, granted: None, hub: None, limits, position };
         let (pending, conflicts, cautious) = (None, 0, 0);
         Self {
             store,
             clock,
-            metrics,
             partition,
             rules,
             lanes,
@@ -326,7 +323,8 @@ impl Decider {
         let offset = position.next_offset;
         crash::point(CrashPoint::BeforeCommit);
         let hearers = self.hearers.clone();
-        self.submit(position, Submission { batch, outcomes, progress, reserved, took, hearers });
+        let batch = Submission { batch, outcomes, progress, reserved, took, hearers };
+        self.submit(position, batch).await;
         if self.cautious == 0 {
             return Ok(Attempt::Done);
         }
@@ -339,9 +337,9 @@ impl Decider {
     }
 
     /// Hands a batch to the store and goes on as if it were committed.
-    fn submit(&mut self, position: &mut Position, batch: Submission) {
+    async fn submit(&mut self, position: &mut Position, batch: Submission) {
         self.lanes.advance(&batch.batch.lanes);
-        let pending = Pending::submit(self.store.clone(), *position, batch);
+        let pending = Pending::submit(self.store.clone(), *position, batch).await;
         *position = pending.after();
         self.pending = Some(pending);
     }
@@ -358,7 +356,7 @@ impl Decider {
                 return Ok(true);
             }
             Ok(Settled::Stale) => {
-                self.metrics.stale();
+                self.hearers.metrics.stale();
                 self.conflicts += 1;
                 self.cautious = CAUTIOUS_AFTER_CONFLICT;
             }
@@ -391,7 +389,7 @@ impl Decider {
         let limits = self.hearers.limits.as_ref()?;
         let reserved = Arc::new(reservation(batch, &self.rules)?);
         let advice = limits.reserve(&reserved).await;
-        self.metrics.advised(advice);
+        self.hearers.metrics.advised(advice);
         Some(reserved)
     }
 

@@ -6,7 +6,9 @@
 //! when the one before it is. If that one is refused, what was decided on it is thrown away and its
 //! records are taken again.
 
+use std::future::{poll_fn, ready};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use domain::decide::{EventOutcome, Lane, Loaded, Needs};
@@ -44,7 +46,7 @@ pub(super) enum Settled {
 impl Pending {
     /// Hands a batch to the store. Its hearers are told as soon as it is committed, whatever the
     /// calculator is at by then.
-    pub fn submit(store: Arc<dyn HotStore>, before: Position, batch: Submission) -> Self {
+    pub async fn submit(store: Arc<dyn HotStore>, before: Position, batch: Submission) -> Self {
         let (kept, submitted) = (batch.batch.clone(), Instant::now());
         let commit = async move {
             let answer = store.commit(batch.batch.clone()).await?;
@@ -54,8 +56,14 @@ impl Pending {
             }
             Ok(answer)
         };
-        // Not ended with the calculator: what the store was given, it finishes in any case.
-        Self { batch: kept, before, answer: tokio::spawn(commit) }
+        let mut commit = Box::pin(commit);
+        // Begun here, so that it is on its way before another thread is found to see to it.
+        let answer = match poll_fn(|cx| Poll::Ready(commit.as_mut().poll(cx))).await {
+            Poll::Ready(answer) => tokio::spawn(ready(answer)),
+            // Not ended with the calculator: what the store was given, it finishes in any case.
+            Poll::Pending => tokio::spawn(commit),
+        };
+        Self { batch: kept, before, answer }
     }
 
     /// Where the partition stands after it.

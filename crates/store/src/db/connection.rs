@@ -69,6 +69,8 @@ fn try_open(path: &Path, options: &DbOptions, purpose: Purpose) -> Result<Connec
         Purpose::Read | Purpose::Checkpoint => READER_CACHE_KIB,
     };
     conn.pragma_update(None, "cache_size", -i64::from(cache_kib))?;
+    // A page that is changed twice in a transaction is written once, however many there are.
+    conn.pragma_update(None, "cache_spill", false)?;
     if purpose == Purpose::Read {
         conn.pragma_update(None, "query_only", true)?;
     }

@@ -37,6 +37,16 @@ where
     (Box::new(work), answer)
 }
 
+/// Runs a closure. A defect in one must not take the thread, and with it everybody, down; the
+/// connection is safe to use on, for the caller rolls back whatever was begun.
+pub(super) fn run<F, T>(closure: F, conn: &Connection) -> Result<T>
+where
+    F: FnOnce(&Connection) -> Result<T>,
+{
+    catch_unwind(AssertUnwindSafe(|| closure(conn)))
+        .unwrap_or_else(|panic| Err(StoreError::Panicked { detail: message(&*panic) }))
+}
+
 impl<F, T> Job for Work<F, T>
 where
     F: FnOnce(&Connection) -> Result<T> + Send,
@@ -44,10 +54,7 @@ where
 {
     fn run(&mut self, conn: &Connection) -> bool {
         if let Some(closure) = self.closure.take() {
-            // A defect in one closure must not take the thread, and with it everybody, down. The
-            // connection is safe to use on: the caller rolls back whatever was begun.
-            self.result = catch_unwind(AssertUnwindSafe(|| closure(conn)))
-                .unwrap_or_else(|panic| Err(StoreError::Panicked { detail: message(&*panic) }));
+            self.result = run(closure, conn);
         }
         self.result.is_ok()
     }

@@ -5,6 +5,7 @@ mod checkpoint;
 mod connection;
 mod job;
 mod lock;
+mod reader;
 mod writer;
 
 use std::fs::File;
@@ -23,6 +24,7 @@ use self::connection::Purpose;
 use self::job::{Job, job};
 use self::lock::DirLock;
 pub use self::lock::LOCK_FILE;
+use self::reader::Own;
 use self::writer::{Room, Writer};
 use crate::error::{Result, StoreError};
 
@@ -35,11 +37,14 @@ pub struct DbOptions {
     pub queue_max: NonZeroUsize,
     /// Most writes in one commit.
     pub group_max: NonZeroUsize,
-    /// Page cache of the writer, KiB.
+    /// Page cache of the writer, KiB. A large one slows small commits down: after a commit that has
+    /// split a page SQLite walks through all of it, and what it lacks the system's cache has.
     pub cache_kib: u32,
     /// How much of the file is mapped into memory for reading, bytes. Counts as resident memory.
     pub mmap_bytes: i64,
-    /// Pages in the write-ahead log that call for a checkpoint.
+    /// Pages in the write-ahead log that call for a checkpoint. While a checkpoint is made durable
+    /// each commit waits longer for the disk, so there should be few; the next start after a crash
+    /// reads the whole log.
     pub wal_pages: u32,
     /// Page size of a new file, bytes; a power of two from 512 to 65536.
     pub page_size: u32,
@@ -54,9 +59,9 @@ impl Default for DbOptions {
             readers: count(3),
             queue_max: count(1024),
             group_max: count(256),
-            cache_kib: 64 * 1024,
+            cache_kib: 8 * 1024,
             mmap_bytes: 256 << 20,
-            wal_pages: 16_384,
+            wal_pages: 65_536,
             page_size: 4096,
             busy_timeout: Duration::from_secs(5),
         }
@@ -91,6 +96,7 @@ struct Inner {
     path: PathBuf,
     writes: Queue,
     reads: Queue,
+    own: Own,
     checkpoints: Arc<Checkpoints>,
     room: Arc<Room>,
     stopping: Arc<AtomicBool>,
@@ -140,7 +146,7 @@ impl SqliteDb {
         let (read, queue) = mpsc::channel(options.queue_max.get());
         let threads = Threads {
             writer: spawn(path, "store-write", move || writer.run())?,
-            readers: spawn_readers(path, options, queue)?,
+            readers: reader::spawn(path, options, queue)?,
             checkpointer: spawn(path, "store-checkpoint", move || checkpointer.run())?,
             _lock: lock,
         };
@@ -148,6 +154,7 @@ impl SqliteDb {
             path: path.to_owned(),
             writes: RwLock::new(Some(write)),
             reads: RwLock::new(Some(read)),
+            own: Own::open(path, options)?,
             checkpoints,
             room,
             stopping,
@@ -193,6 +200,20 @@ impl SqliteDb {
         T: Send + 'static,
     {
         call_blocking(&self.inner.reads, work)
+    }
+
+    /// [`Self::read`] on the caller's own thread, which it blocks: for the one that has a thread of
+    /// its own and nothing to do until it knows, as the calculator. Each hand-over to another thread
+    /// and back would wait for a processor twice. Whoever comes at the same time is served by a reader.
+    pub async fn read_here<T, F>(&self, work: F) -> Result<T>
+    where
+        F: FnOnce(&Connection) -> Result<T> + Send + 'static,
+        T: Send + 'static,
+    {
+        match self.inner.own.read(work) {
+            Ok(result) => result,
+            Err(work) => self.read(work).await,
+        }
     }
 
     /// The database file.
@@ -251,6 +272,7 @@ impl Inner {
         for queue in [&self.writes, &self.reads] {
             queue.write().unwrap_or_else(PoisonError::into_inner).take();
         }
+        self.own.close();
         join(threads.writer);
         threads.readers.into_iter().for_each(join);
         self.stopping.store(true, Ordering::Release);
@@ -301,41 +323,6 @@ where
     sender.blocking_send(job).map_err(|_| StoreError::Closed)?;
     drop(sender);
     answer.blocking_recv().unwrap_or(Err(StoreError::Closed))
-}
-
-type SharedQueue = Arc<Mutex<mpsc::Receiver<Box<dyn Job>>>>;
-
-fn spawn_readers(
-    path: &Path,
-    options: &DbOptions,
-    queue: mpsc::Receiver<Box<dyn Job>>,
-) -> Result<Vec<JoinHandle<()>>> {
-    let queue: SharedQueue = Arc::new(Mutex::new(queue));
-    let reader = |_| {
-        let conn = connection::open(path, options, Purpose::Read)?;
-        let queue = queue.clone();
-        spawn(path, "store-read", move || run_reader(&conn, &queue))
-    };
-    (0..options.readers.get()).map(reader).collect()
-}
-
-fn run_reader(conn: &Connection, queue: &SharedQueue) {
-    loop {
-        // The lock is held while waiting and released before the work: one reader waits at the
-        // queue, the others at the lock.
-        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
-        let Some(mut job) = next else { return };
-        match connection::execute(conn, "begin") {
-            Ok(()) => {
-                job.run(conn);
-                if let Err(error) = connection::execute(conn, "rollback") {
-                    tracing::error!(%error, "a read cannot be ended");
-                }
-            }
-            Err(error) => job.fail(&error),
-        }
-        job.answer();
-    }
 }
 
 fn spawn(

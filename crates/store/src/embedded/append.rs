@@ -34,7 +34,7 @@ const EVENT: &str = "
 
 /// A record offered, with what has to be hashed.
 pub(super) struct Offered {
-    record: NewRecord,
+    pub record: NewRecord,
     key: EventKey,
     user: [u8; 16],
 }
@@ -52,17 +52,24 @@ pub(super) fn end(conn: &Connection) -> Result<i64> {
     Ok(conn.prepare_cached(END)?.query_row([TOPIC], |row| row.get(0))?)
 }
 
-/// Appends in order; the results and the log's new end.
-pub(super) fn append(
-    conn: &Connection,
-    offered: &[Offered],
-    now: Timestamp,
-) -> Result<(Vec<Appended>, i64)> {
+/// What an append came to.
+pub(super) struct Written {
+    /// Of each record.
+    pub results: Vec<Appended>,
+    /// Of each that was accepted, in order.
+    pub append_times: Vec<Timestamp>,
+    /// The log's new end.
+    pub end: i64,
+}
+
+/// Appends in order.
+pub(super) fn append(conn: &Connection, offered: &[Offered], now: Timestamp) -> Result<Written> {
     let mut log = Log {
         conn,
         event_id: conn.prepare_cached(EVENT_ID)?,
         event: conn.prepare_cached(EVENT)?,
         lanes: BTreeMap::new(),
+        append_times: Vec::with_capacity(offered.len()),
         end: end(conn)?,
         now,
     };
@@ -73,7 +80,7 @@ pub(super) fn append(
             advance.execute((blob(&tenant.0), lane.last_append.micros()))?;
         }
     }
-    Ok((results, log.end))
+    Ok(Written { results, append_times: log.append_times, end: log.end })
 }
 
 struct Log<'c> {
@@ -81,6 +88,7 @@ struct Log<'c> {
     event_id: CachedStatement<'c>,
     event: CachedStatement<'c>,
     lanes: BTreeMap<TenantId, Option<Lane>>,
+    append_times: Vec<Timestamp>,
     end: i64,
     now: Timestamp,
 }
@@ -127,6 +135,7 @@ impl Log<'_> {
             record.kind.code(),
         ])?;
         self.end += 1;
+        self.append_times.push(at);
         self.lanes.insert(event.tenant_id, Some(Lane { last_append: at, ..lane }));
         Ok(Appended::Accepted { offset })
     }

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::event::Record;
+use domain::time::Timestamp;
 use engine::ports::{
     Announce, Appended, Bus, Clock, IncentiveEvent, NewRecord, PortError, PortErrorKind,
     PortFuture, Position,
@@ -12,7 +14,8 @@ use engine::record::Taken;
 use rusqlite::Connection;
 use tokio::sync::watch;
 
-use super::append::{self, Offered};
+use super::append::{self, Offered, Written};
+use super::tail::Tail;
 use crate::db::SqliteDb;
 use crate::error::Result;
 use crate::hot::record::{RECORD_COLUMNS, record};
@@ -27,6 +30,7 @@ pub struct SqliteBus {
     db: SqliteDb,
     clock: Arc<dyn Clock>,
     announce: Arc<dyn Announce>,
+    tail: Tail,
     /// First offset after the last record.
     end: watch::Sender<i64>,
     /// The one partition, for ever.
@@ -42,14 +46,17 @@ impl SqliteBus {
     ) -> Result<Self> {
         let end = db.read(append::end).await?;
         let (end, assigned) = (watch::Sender::new(end), watch::Sender::new([0].into()));
-        Ok(Self { db, clock, announce, end, assigned })
+        Ok(Self { db, clock, announce, tail: Tail::default(), end, assigned })
     }
 
     async fn appended(&self, records: Vec<NewRecord>) -> Result<Vec<Appended>> {
         // On the caller's thread: hashing is no work for the writer, whose time everybody shares.
         let offered: Vec<Offered> = records.into_iter().map(Offered::of).collect();
         let now = self.clock.now();
-        let (results, end) = self.db.write(move |conn| append::append(conn, &offered, now)).await?;
+        let (written, offered) =
+            self.db.write(move |conn| Ok((append::append(conn, &offered, now)?, offered))).await?;
+        let Written { results, append_times, end } = written;
+        self.tail.keep(accepted(&results, append_times, offered));
         self.end.send_if_modified(|known| {
             let is_news = end > *known;
             *known = end.max(*known);
@@ -65,7 +72,13 @@ impl Bus for SqliteBus {
     }
 
     fn take<'a>(&'a self, _partition: i32, offset: i64, max: usize) -> PortFuture<'a, Vec<Taken>> {
-        Box::pin(async move { Ok(self.db.read(move |conn| take(conn, offset, max)).await?) })
+        Box::pin(async move {
+            let tail = self.tail.take(offset, max);
+            if !tail.is_empty() {
+                return Ok(tail.into_iter().map(Taken::admitted).collect());
+            }
+            Ok(self.db.read_here(move |conn| take(conn, offset, max)).await?)
+        })
     }
 
     fn ready<'a>(&'a self, _partition: i32, offset: i64) -> PortFuture<'a, ()> {
@@ -102,6 +115,21 @@ impl Bus for SqliteBus {
         self.announce.announce(events);
         Box::pin(async { Ok(()) })
     }
+}
+
+/// The records that were accepted, as they are in the log.
+fn accepted(
+    results: &[Appended],
+    append_times: Vec<Timestamp>,
+    offered: Vec<Offered>,
+) -> impl Iterator<Item = Record> {
+    let accepted = results.iter().zip(offered).filter_map(|(result, offered)| match result {
+        Appended::Accepted { offset } => Some((*offset, offered.record)),
+        _ => None,
+    });
+    accepted.zip(append_times).map(|((offset, NewRecord { event, kind, .. }), append_time)| {
+        Record { offset, append_time, kind, event }
+    })
 }
 
 fn take(conn: &Connection, offset: i64, max: usize) -> Result<Vec<Taken>> {

@@ -2,5 +2,6 @@
 
 mod append;
 mod bus;
+mod tail;
 
 pub use bus::SqliteBus;

@@ -51,7 +51,7 @@ impl HotStore for SqliteHotStore {
     }
 
     fn load<'a>(&'a self, needs: Arc<Needs>) -> PortFuture<'a, Loaded> {
-        self.read(move |conn| load::load(conn, &needs))
+        Box::pin(async move { Ok(self.db.read_here(move |conn| load::load(conn, &needs)).await?) })
     }
 
     fn commit<'a>(&'a self, batch: Arc<BatchCommit>) -> PortFuture<'a, Committed> {
