@@ -16,7 +16,6 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
 use domain::id::{TenantId, UserRef};
 use domain::time::Timestamp;
 use engine::hub::{Dialect, Frame, Hub, HubSettings};
@@ -301,7 +300,7 @@ async fn rate(frames: usize, work: impl Future<Output = ()>) -> f64 {
 }
 
 fn frame_bytes() -> Vec<u8> {
-    let text = Frame::new(Arc::new(incentive(TENANT, "user-1", 1))).text(Dialect::Plain, &mut BytesMut::new());
+    let text = Frame::new(Arc::new(incentive(TENANT, "user-1", 1))).text(Dialect::Plain);
     let length = u16::try_from(text.len()).unwrap().to_be_bytes();
     [&[0x81, 126], &length[..], &text].concat()
 }
@@ -330,7 +329,7 @@ async fn websockets(sockets: Vec<TcpStream>) -> Vec<WebSocketStream<tokio::net::
 
 /// The yardstick of bursts.
 async fn loop_of_feeds(sockets: &mut [WebSocketStream<tokio::net::TcpStream>]) -> f64 {
-    let text = Frame::new(Arc::new(incentive(TENANT, "user-1", 1))).text(Dialect::Plain, &mut BytesMut::new());
+    let text = Frame::new(Arc::new(incentive(TENANT, "user-1", 1))).text(Dialect::Plain);
     let message = Message::text(std::str::from_utf8(&text).unwrap());
     rate(BURSTS * BURST * BUSY, async {
         for _ in 0..BURSTS {

@@ -1,7 +1,7 @@
 //! The frames as clients see them. A frame is written once per dialect, also when several devices
 //! are to get it.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock};
 
 use bytes::{Bytes, BytesMut};
@@ -45,28 +45,24 @@ impl Frame {
     pub fn seq(&self) -> u64 {
         self.incentive.seq
     }
-    /// Its text, UTF-8. It is written in `room` if at all: texts that are sent together lie in one
-    /// piece of memory.
-    pub fn text(&self, dialect: Dialect, room: &mut BytesMut) -> Bytes {
-        let mut write = || {
-            room.reserve(LENGTH);
-            written(&self.incentive, dialect, room);
-            room.split().freeze()
+    /// Its text, UTF-8.
+    pub fn text(&self, dialect: Dialect) -> Bytes {
+        let write = || {
+            let mut text = BytesMut::with_capacity(LENGTH);
+            written(&self.incentive, dialect, &mut text);
+            text.freeze()
         };
         match &self.shared {
             Some(texts) => texts[dialect as usize].get_or_init(write).clone(),
             None => write(),
         }
     }
-    /// Its text in memory of its own, which is quicker when nothing is sent with it; `None` where
-    /// several connections share it.
-    pub fn own_text(&self, dialect: Dialect) -> Option<String> {
-        if self.shared.is_some() {
-            return None;
+    /// Writes its text at the end of `out`, which saves memory of its own for it.
+    pub fn append_to(&self, dialect: Dialect, out: &mut BytesMut) {
+        match &self.shared {
+            Some(_) => out.extend_from_slice(&self.text(dialect)),
+            None => written(&self.incentive, dialect, out),
         }
-        let mut text = String::with_capacity(LENGTH);
-        written(&self.incentive, dialect, &mut text);
-        Some(text)
     }
     /// An upper bound of its length in bytes, known before it is written.
     pub fn weight(&self) -> usize {
@@ -78,7 +74,8 @@ impl Frame {
 }
 
 /// Writes a frame. The fields of the plain one and their order are a promise.
-fn written(incentive: &Incentive, dialect: Dialect, out: &mut impl Write) {
+fn written(incentive: &Incentive, dialect: Dialect, out: &mut BytesMut) {
+    out.reserve(LENGTH);
     put(out, r#"{"type":"INCENTIVE_NOTIFICATION","incentiveId":""#);
     id(incentive.id.0, out);
     put(out, r#"","campaignId":""#);
@@ -96,6 +93,7 @@ fn written(incentive: &Incentive, dialect: Dialect, out: &mut impl Write) {
         }
         Dialect::V1 => {
             time(incentive.issued_at, out);
+            // Writing to memory does not fail, here and below.
             _ = write!(out, r#"","seq":{},"eventId":"#, incentive.seq);
             quote(incentive.event_id.as_str(), out);
             put(out, r#","kind":""#);
@@ -110,13 +108,12 @@ fn written(incentive: &Incentive, dialect: Dialect, out: &mut impl Write) {
     put(out, "}");
 }
 
-fn put(out: &mut impl Write, text: &str) {
-    // Writing to memory does not fail, here and below.
-    _ = out.write_str(text);
+fn put(out: &mut BytesMut, text: &str) {
+    out.extend_from_slice(text.as_bytes());
 }
 
 /// Writes an id.
-fn id(id: Uuid, out: &mut impl Write) {
+fn id(id: Uuid, out: &mut BytesMut) {
     put(out, id.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
 }
 
@@ -133,7 +130,7 @@ const PAIRS: [u8; 200] = {
 };
 
 /// Writes an instant as its `Display` does, several times as fast: it is half of writing a frame.
-fn time(at: Timestamp, out: &mut impl Write) {
+fn time(at: Timestamp, out: &mut BytesMut) {
     let (seconds, micros) = (at.micros() / SECOND_US, at.micros() % SECOND_US);
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     // From days to a date in the proleptic Gregorian calendar: years begin in March, so that the
@@ -177,7 +174,7 @@ fn time(at: Timestamp, out: &mut impl Write) {
 }
 
 /// Writes a JSON number: all digits of the decimal, without trailing zeros, as 50 and not 50.00.
-fn number(amount: Decimal, out: &mut impl Write) {
+fn number(amount: Decimal, out: &mut BytesMut) {
     let amount = amount.normalize();
     _ = match i64::try_from(amount.mantissa()) {
         // Most amounts are whole and small, which is quick to write.
@@ -236,7 +233,7 @@ impl QuestProgress {
 }
 
 /// Writes a JSON string.
-fn quote(text: &str, out: &mut impl Write) {
+fn quote(text: &str, out: &mut BytesMut) {
     let plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
     put(out, "\"");
     if text.bytes().all(plain) {

@@ -1,30 +1,44 @@
 //! One WebSocket connection: one small task that waits for the client, for the session and for the
 //! clock, and writes what is ready in one go.
 
+use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use axum::Error;
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use bytes::{Bytes, BytesMut};
 use engine::hub::{Delivery, Dialect, End, Session};
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tungstenite::protocol::CloseFrame;
+use tungstenite::{Error, Message};
 
 use super::bell::Bell;
 use super::budget::Budget;
 use super::message::{ClientMessage, ErrorCode, ServerMessage};
+use super::wire::{Wire, text_frame};
 use super::{Admitted, Close, Push};
 use crate::auth::jwt::UserToken;
 
 /// Frames written before the client and the clock are looked at again.
 const BATCH: usize = 64;
-/// Bytes that a frame takes as a rule.
-const FRAME: usize = 320;
+/// Room for frames that a thread keeps from one write to the next, bytes.
+const ROOM: usize = 64 * 1024;
+
+thread_local! {
+    /// Where frames are written before the socket takes them. Each write takes all or leaves the
+    /// rest with its connection, so connections need no room of their own.
+    static FRAMES: RefCell<BytesMut> = RefCell::default();
+}
+
+/// A client's connection.
+pub(super) type WebSocket = WebSocketStream<Wire<TokioIo<Upgraded>>>;
 
 /// How far a connection has come when its WebSocket opens.
 pub(super) enum Opening {
@@ -78,9 +92,11 @@ async fn first_message(
         Budget::new(settings.messages_per_second, settings.messages_burst, Instant::now());
     let first = async {
         loop {
-            match socket.recv().await {
+            match socket.next().await {
                 Some(Ok(Message::Text(text))) => return Ok(text),
-                Some(Ok(Message::Binary(_))) => return Err(Close::BadMessage.into()),
+                Some(Ok(Message::Binary(_) | Message::Frame(_))) => {
+                    return Err(Close::BadMessage.into());
+                }
                 Some(Ok(Message::Close(_))) | None => return Err(Ended::ByClient),
                 Some(Err(error)) => return Err(read_error(error).into()),
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) if budget.take(Instant::now()) => {}
@@ -122,10 +138,10 @@ async fn finish(socket: &mut WebSocket, push: &Push, ended: Ended) {
     push.metrics.ended(close);
     let goodbye = async {
         if let Some(close) = close {
-            let frame = CloseFrame { code: close.code(), reason: close.reason().into() };
+            let frame = CloseFrame { code: close.code().into(), reason: close.reason().into() };
             socket.send(Message::Close(Some(frame))).await?;
         }
-        while let Some(message) = socket.recv().await {
+        while let Some(message) = socket.next().await {
             message?;
         }
         Ok::<(), Error>(())
@@ -302,7 +318,7 @@ impl Connection {
         }
         match message {
             Message::Text(text) => self.on_text(session, &text).await,
-            Message::Binary(_) => Err(Close::BadMessage.into()),
+            Message::Binary(_) | Message::Frame(_) => Err(Close::BadMessage.into()),
             Message::Ping(_) | Message::Pong(_) => Ok(()),
             Message::Close(_) => Err(Ended::ByClient),
         }
@@ -342,18 +358,25 @@ impl Connection {
 
     /// Writes what is ready, in one go.
     async fn write(&mut self, session: &mut Session) -> Result<(), Ended> {
-        let (socket, dialect) = (&mut self.socket, self.dialect);
-        let writing = async {
-            let ready = session.ready_len().min(BATCH);
-            let mut room = (ready > 1).then(|| BytesMut::with_capacity(FRAME * ready));
-            for _ in 0..BATCH {
-                let Some(delivery) = session.next_ready() else { break };
-                if let Some(text) = text(delivery, dialect, room.as_mut()) {
-                    socket.feed(Message::Text(text)).await?;
-                }
+        let (wire, dialect) = (self.socket.get_mut(), self.dialect);
+        let mut is_begun = false;
+        let writing = poll_fn(|cx| {
+            if std::mem::replace(&mut is_begun, true) {
+                return wire.poll_rest(cx);
             }
-            socket.flush().await
-        };
+            FRAMES.with_borrow_mut(|frames| {
+                frames.clear();
+                for _ in 0..BATCH {
+                    let Some(delivery) = session.next_ready() else { break };
+                    append(delivery, dialect, frames);
+                }
+                let sent = wire.poll_send(cx, frames);
+                if frames.capacity() > ROOM {
+                    *frames = BytesMut::new();
+                }
+                sent
+            })
+        });
         in_time(self.push.settings.write_within, writing).await
     }
 
@@ -371,9 +394,9 @@ impl Connection {
 }
 
 /// Waits for a write, as long as a client that reads at all could take.
-async fn in_time(
+async fn in_time<E>(
     within: Duration,
-    writing: impl Future<Output = Result<(), Error>>,
+    writing: impl Future<Output = Result<(), E>>,
 ) -> Result<(), Ended> {
     let mut writing = std::pin::pin!(writing);
     // Most writes are taken at once and need no timer.
@@ -388,28 +411,27 @@ async fn in_time(
     }
 }
 
-/// The frame of a delivery, written in `room` if there is one; `None` when the dialect has no word
-/// for it.
-fn text(delivery: Delivery, dialect: Dialect, room: Option<&mut BytesMut>) -> Option<Utf8Bytes> {
+/// Appends the frame of a delivery; nothing when the dialect has no word for it.
+fn append(delivery: Delivery, dialect: Dialect, frames: &mut BytesMut) {
     match (delivery, dialect) {
         (Delivery::Incentive(frame), _) => {
-            let own = if room.is_none() { frame.own_text(dialect) } else { None };
-            let shared = || frame.text(dialect, room.unwrap_or(&mut BytesMut::new()));
-            own.map(Utf8Bytes::from).or_else(|| Utf8Bytes::try_from(shared()).ok())
+            text_frame(frames, |out| frame.append_to(dialect, out));
         }
-        (Delivery::Progress(progress), Dialect::V1) => Utf8Bytes::try_from(progress.text()).ok(),
+        (Delivery::Progress(progress), Dialect::V1) => {
+            text_frame(frames, |out| out.extend_from_slice(&progress.text()));
+        }
         (Delivery::Hole { from, to }, Dialect::V1) => {
-            Some(ServerMessage::Missing { from_seq: from, to_seq: to }.text().into())
+            let missing = ServerMessage::Missing { from_seq: from, to_seq: to }.text();
+            text_frame(frames, |out| out.extend_from_slice(missing.as_bytes()));
         }
-        (Delivery::Progress(_) | Delivery::Hole { .. }, Dialect::Plain) => None,
+        (Delivery::Progress(_) | Delivery::Hole { .. }, Dialect::Plain) => {}
     }
 }
 
 /// What to say about a frame that cannot be read.
 fn read_error(error: Error) -> Close {
-    use tungstenite::Error as Ws;
-    match error.into_inner().downcast_ref::<Ws>() {
-        Some(Ws::Capacity(_)) => Close::TooLarge,
+    match error {
+        Error::Capacity(_) => Close::TooLarge,
         _ => Close::Protocol,
     }
 }

@@ -16,6 +16,7 @@ mod metrics;
 mod refusal;
 pub(crate) mod sse;
 pub(crate) mod upgrade;
+mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;

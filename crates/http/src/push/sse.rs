@@ -169,13 +169,13 @@ impl Events {
     }
 
     fn ready(&mut self) -> Bytes {
-        let (mut text, mut room) = (Vec::new(), BytesMut::new());
+        let mut text = BytesMut::new();
         for _ in 0..BATCH {
             let Some(delivery) = self.session.next_ready() else { break };
             match delivery {
                 Delivery::Incentive(frame) => {
                     text.extend_from_slice(format!("id: {}\ndata: ", frame.seq()).as_bytes());
-                    text.extend_from_slice(&frame.text(Dialect::V1, &mut room));
+                    frame.append_to(Dialect::V1, &mut text);
                 }
                 Delivery::Progress(progress) => {
                     text.extend_from_slice(b"data: ");
@@ -189,7 +189,7 @@ impl Events {
             }
             text.extend_from_slice(b"\n\n");
         }
-        text.into()
+        text.freeze()
     }
 
     /// Why it ended, if it did so before we closed it: the client went away, or was given up because

@@ -2,17 +2,22 @@
 
 use std::sync::Arc;
 
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::{FromRequestParts as _, Request, WebSocketUpgrade};
+use axum::extract::Request;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue};
-use axum::response::Response;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
+use axum::response::{IntoResponse as _, Response};
 use engine::hub::Dialect;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
 use serde_json::json;
+use tokio_tungstenite::WebSocketStream;
+use tungstenite::handshake::derive_accept_key;
+use tungstenite::protocol::{Role, WebSocketConfig};
 
 use super::access::{Credential, Refused, credential, subprotocols};
 use super::connection::{self, Opening};
 use super::refusal::{self, Asker};
+use super::wire::Wire;
 use super::{Close, Push};
 use crate::openapi::Operation;
 use crate::problem::{Code, Part, Problem};
@@ -26,8 +31,6 @@ const PLAIN: &str = "incent.plain";
 /// Read buffer of a connection, bytes. The default of 128 KiB is taken per connection at once, which
 /// is most of what an idle one would cost.
 const READ_BUFFER: usize = 512;
-/// Bytes gathered before they are written: some 50 frames. The buffer grows only as it is used.
-const WRITE_BUFFER: usize = 16 * 1024;
 
 /// What it does.
 pub(crate) const DOC: Doc = Doc {
@@ -61,24 +64,63 @@ fn describe(operation: &mut Operation) {
 async fn upgrade(push: Arc<Push>, request: Request) -> Response {
     let asker = Asker::of(&request);
     let (mut parts, _) = request.into_parts();
-    let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await;
-    match prepare(push, &parts, upgrade).await {
+    let handshake = Handshake::of(&mut parts);
+    match prepare(push, &parts, handshake).await {
         Ok(response) => response,
         Err(problem) => asker.refuse(problem),
+    }
+}
+
+/// What the client has asked for, by RFC 6455, 4.2.1.
+struct Handshake {
+    /// Proves to it that we have understood.
+    accept: HeaderValue,
+    on_upgrade: OnUpgrade,
+}
+
+impl Handshake {
+    /// `None` when the request does not ask for a WebSocket, or not as it must.
+    fn of(parts: &mut Parts) -> Option<Self> {
+        let headers = &parts.headers;
+        let names = |name: HeaderName, wanted: &str| {
+            let values = headers.get_all(name).into_iter().filter_map(|v| v.to_str().ok());
+            values.flat_map(|v| v.split(',')).any(|one| one.trim().eq_ignore_ascii_case(wanted))
+        };
+        let asks = parts.method == Method::GET
+            && parts.version == Version::HTTP_11
+            && names(header::CONNECTION, "upgrade")
+            && names(header::UPGRADE, "websocket")
+            && names(header::SEC_WEBSOCKET_VERSION, "13");
+        let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|_| asks)?;
+        let accept = HeaderValue::try_from(derive_accept_key(key.as_bytes())).ok()?;
+        let on_upgrade = parts.extensions.remove()?;
+        Some(Self { accept, on_upgrade })
+    }
+
+    fn answer(&self, selected: Option<&'static str>) -> Response {
+        let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(header::SEC_WEBSOCKET_ACCEPT, self.accept.clone());
+        if let Some(selected) = selected {
+            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(selected));
+        }
+        response
     }
 }
 
 async fn prepare(
     push: Arc<Push>,
     parts: &Parts,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    handshake: Option<Handshake>,
 ) -> Result<Response, Problem> {
     let headers = &parts.headers;
     if !push.settings.origins.allow(headers) {
         return Err(refusal::foreign_page());
     }
     let credential = credential(headers)?;
-    if credential == Credential::ToCome && upgrade.is_err() {
+    if credential == Credential::ToCome && handshake.is_none() {
         // There will be no connection on which it could come.
         return Err(Refused::Invalid.into());
     }
@@ -97,17 +139,21 @@ async fn prepare(
             Opening::ToCome(dialect, slot.map_err(|_| Close::Full)?)
         }
     };
-    let mut upgrade = upgrade.map_err(|_| refusal::no_upgrade())?;
-    if let Some(selected) = selected {
-        upgrade.set_selected_protocol(HeaderValue::from_static(selected));
-    }
-    let bytes = push.settings.message_bytes;
-    Ok(upgrade
+    let handshake = handshake.ok_or_else(refusal::no_upgrade)?;
+    let response = handshake.answer(selected);
+    let bytes = Some(push.settings.message_bytes);
+    let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(WRITE_BUFFER)
         .max_message_size(bytes)
-        .max_frame_size(bytes)
-        .on_upgrade(move |socket| connection::serve(socket, push, opening, after)))
+        .max_frame_size(bytes);
+    tokio::spawn(async move {
+        // A client that goes away before it is answered has no connection.
+        let Ok(upgraded) = handshake.on_upgrade.await else { return };
+        let wire = Wire::new(TokioIo::new(upgraded));
+        let socket = WebSocketStream::from_raw_socket(wire, Role::Server, Some(config)).await;
+        connection::serve(socket, push, opening, after).await;
+    });
+    Ok(response)
 }
 
 /// `?afterSeq=`: go on after this incentive. Other parameters mean nothing here.
