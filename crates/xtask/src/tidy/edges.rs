@@ -111,7 +111,7 @@ const LIBRARIES: &[Library] = &[
     ("thiserror", ANY, NONE),
     ("tokio", ABOVE_DOMAIN, NONE),
     ("tokio-postgres", &["store"], NONE),
-    ("tokio-tungstenite", &["app"], &["http"]),
+    ("tokio-tungstenite", &["app", "http"], NONE),
     ("tokio-util", ABOVE_DOMAIN, NONE),
     ("tower", &["http"], NONE),
     ("tracing", ABOVE_DOMAIN, NONE),
