@@ -53,6 +53,52 @@ async fn a_request_that_is_no_websocket() {
     world.emptied().await;
 }
 
+/// What a client asks with in the example of RFC 6455, 1.3.
+const ASKED: [&str; 4] = [
+    "connection: keep-alive, Upgrade\r\n",
+    "upgrade: WebSocket\r\n",
+    "sec-websocket-version: 13\r\n",
+    "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+];
+
+#[tokio::test]
+async fn an_upgrade_is_answered_as_the_standard_says() {
+    let world = World::new(quiet()).await;
+    let (_stream, head) = open(&world, "/ws", &ASKED.concat()).await;
+    let head = head.to_lowercase();
+    assert!(head.starts_with("http/1.1 101 "), "{head}");
+    for line in [
+        "upgrade: websocket",
+        "connection: upgrade",
+        "sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=",
+    ] {
+        assert!(head.lines().any(|one| one == line), "no {line:?} in {head}");
+    }
+    assert!(!head.contains("sec-websocket-protocol"), "none was offered: {head}");
+}
+
+#[tokio::test]
+async fn an_upgrade_that_lacks_anything_is_none() {
+    let world = World::new(quiet()).await;
+    for missing in 0..ASKED.len() {
+        let mut asked = ASKED;
+        asked[missing] = "";
+        let (_, head) = open(&world, "/ws", &asked.concat()).await;
+        assert!(head.starts_with("HTTP/1.1 426 "), "without {:?}: {head}", ASKED[missing]);
+    }
+    for (place, other) in [
+        (0, "connection: upgraded\r\n"),
+        (1, "upgrade: h2c\r\n"),
+        (2, "sec-websocket-version: 12\r\n"),
+    ] {
+        let mut asked = ASKED;
+        asked[place] = other;
+        let (_, head) = open(&world, "/ws", &asked.concat()).await;
+        assert!(head.starts_with("HTTP/1.1 426 "), "with {other:?}: {head}");
+    }
+    world.emptied().await;
+}
+
 #[tokio::test]
 async fn one_that_answers_no_ping_is_closed() {
     let settings = PushSettings {
