@@ -9,7 +9,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::connector::Connector;
-use super::stage::{PATIENCE, Stage};
+use super::stage::{PATIENCE, Stage, send_batch};
 use crate::support::{ADMIN, Platform, Said};
 
 const EVENTS: usize = 800;
@@ -95,15 +95,7 @@ fn send(front: &Platform, tenants: &[String], events: std::ops::Range<usize>) {
                 json!({"eventId": format!("e-{id}"), "userId": format!("u{}", id % USERS),
                        "action": "purchase", "payload": {"amount": 10 + id}})
             };
-            let events = json!({"events": ids.map(event).collect::<Vec<_>>()});
-            let mut answer = ureq::post(format!("{}/api/v1/events:batch", front.url))
-                .header("authorization", format!("Bearer {ADMIN}"))
-                .header("incent-tenant", tenant)
-                .send_json(&events)
-                .unwrap();
-            let answer: Value = answer.body_mut().read_json().unwrap();
-            let results = answer["results"].as_array().unwrap();
-            assert!(results.iter().all(|r| r["status"] == "ACCEPTED"), "{answer}");
+            send_batch(front, tenant, ids.map(event).collect());
         }
     }
 }

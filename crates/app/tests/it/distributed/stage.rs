@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
 use store::{PgDb, PgOptions};
 use testkit::dir::TempDir;
 use testkit::services::{kafka_brokers, postgres_url, redis_url};
@@ -110,7 +111,7 @@ impl Stage {
     }
 
     /// The lines of a process's log.
-    pub fn log(&self, name: &str) -> Vec<serde_json::Value> {
+    pub fn log(&self, name: &str) -> Vec<Value> {
         let text = std::fs::read_to_string(self.dir().join(format!("{name}.log"))).unwrap();
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
@@ -167,4 +168,17 @@ fn replaced(url: &str, database: &str) -> String {
     let (server, _) = before.rsplit_once('/').expect("the URL names a database");
     let query = query.map(|q| format!("?{q}")).unwrap_or_default();
     format!("{server}/{database}{query}")
+}
+
+/// Sends a tenant's events, all of which are accepted.
+#[track_caller]
+pub fn send_batch(front: &Platform, tenant: &str, events: Vec<Value>) {
+    let mut answer = ureq::post(format!("{}/api/v1/events:batch", front.url))
+        .header("authorization", format!("Bearer {ADMIN}"))
+        .header("incent-tenant", tenant)
+        .send_json(json!({ "events": events }))
+        .unwrap();
+    let answer: Value = answer.body_mut().read_json().unwrap();
+    let results = answer["results"].as_array().unwrap();
+    assert!(results.iter().all(|r| r["status"] == "ACCEPTED"), "{answer}");
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::stage::{PATIENCE, Stage};
+use super::stage::{PATIENCE, Stage, send_batch};
 use crate::support::{ADMIN, Platform, lines_of, next_line};
 
 const TENANTS: usize = 4;
@@ -135,16 +135,9 @@ fn send(front: &Platform, tenant: &str) {
             json!({"eventId": format!("e-{id}"), "userId": format!("u{}", id % USERS),
                    "action": "purchase", "payload": {"amount": id}})
         };
-        let events = json!({"events": (0..BATCH).map(event).collect::<Vec<_>>()});
+        let events: Vec<Value> = (0..BATCH).map(event).collect();
         for _ in 0..=usize::from(batch % 3 == 0) {
-            let mut answer = ureq::post(format!("{}/api/v1/events:batch", front.url))
-                .header("authorization", format!("Bearer {ADMIN}"))
-                .header("incent-tenant", tenant)
-                .send_json(&events)
-                .unwrap();
-            let answer: Value = answer.body_mut().read_json().unwrap();
-            let results = answer["results"].as_array().unwrap();
-            assert!(results.iter().all(|r| r["status"] == "ACCEPTED"), "{answer}");
+            send_batch(front, tenant, events.clone());
         }
     }
 }
