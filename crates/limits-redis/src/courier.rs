@@ -15,7 +15,7 @@ use redis::{Pipeline, RedisResult};
 use tokio::sync::mpsc;
 
 use crate::call::{Answer, Call, Mend, Met, Sender, Today, meet, mend, release, reserve, settle};
-use crate::gate::{InUse, Job, Shared, Surroundings};
+use crate::gate::{InUse, Job, Settings, Shared, Surroundings};
 use crate::link::Link;
 use crate::scripts::Program;
 
@@ -37,6 +37,10 @@ pub(crate) struct Courier {
     goes_well: Option<bool>,
     /// Since reservations were last looked through.
     has_met: bool,
+    /// How long nothing may be said before Redis is asked whether it is there.
+    look_every: Duration,
+    /// Since Redis was last asked without a reason.
+    was_lost: bool,
 }
 
 /// Who owns what is spoken of.
@@ -47,12 +51,19 @@ struct Owner {
 }
 
 impl Courier {
-    pub fn new(link: Link, around: Surroundings, shared: Arc<Shared>, patience: Duration) -> Self {
+    pub fn new(
+        link: Link,
+        around: Surroundings,
+        shared: Arc<Shared>,
+        Settings { patience, look_every, .. }: &Settings,
+    ) -> Self {
         Self {
             link,
             around,
             shared,
-            patience,
+            patience: *patience,
+            look_every: *look_every,
+            was_lost: false,
             sequence: 0,
             epochs: HashMap::new(),
             met: HashMap::new(),
@@ -81,7 +92,14 @@ impl Courier {
                 }
                 continue;
             }
-            let Some(job) = jobs.recv().await else { return };
+            let job = match tokio::time::timeout(self.look_every, jobs.recv()).await {
+                Ok(Some(job)) => job,
+                Ok(None) => return,
+                Err(_) => {
+                    self.look().await;
+                    continue;
+                }
+            };
             if self.shared.has_missed.swap(false, Ordering::Relaxed) {
                 self.around.metrics.limits_event("missed");
                 self.met.clear();
@@ -91,6 +109,16 @@ impl Courier {
                 Ok(()) => self.note_success(begun.elapsed()),
                 Err(error) => self.lose(&error),
             }
+        }
+    }
+
+    /// While nobody has anything to say: a Redis that was started anew is noticed only when it is
+    /// asked, and what it shows may be old.
+    async fn look(&mut self) {
+        match self.link.send(redis::pipe().cmd("PING")).await {
+            Ok(_) if std::mem::take(&mut self.was_lost) => self.shared.scrub.notify_one(),
+            Ok(_) => {}
+            Err(error) => self.lose(&error),
         }
     }
 
@@ -110,6 +138,7 @@ impl Courier {
         self.link.give_up();
         self.met.clear();
         self.reserved.clear();
+        self.was_lost = true;
         self.around.metrics.limits_event("lost");
         if self.goes_well.replace(false) != Some(false) {
             self.around.metrics.limits_in_redis(false);

@@ -31,6 +31,8 @@ pub struct Settings {
     pub patience: Duration,
     /// After how long without an answer Redis counts as gone.
     pub answer_within: Duration,
+    /// How long nothing may be asked of Redis before it is asked whether it is there.
+    pub look_every: Duration,
     /// How often reservations are looked through for those that nobody will settle.
     pub sweep_every: Duration,
     /// How often all users' uses are compared with the store.
@@ -46,6 +48,7 @@ impl Settings {
             url: url.to_owned(),
             patience: Duration::from_millis(25),
             answer_within: Duration::from_millis(500),
+            look_every: Duration::from_secs(1),
             sweep_every: Duration::from_secs(60),
             scrub_every: Duration::from_secs(600),
             scrub_pause: Duration::from_millis(100),
@@ -153,7 +156,7 @@ impl RedisLimits {
         let stop = CancellationToken::new();
         around.metrics.limits_in_redis(false);
         let link = Link::new(client.clone(), settings.answer_within);
-        let courier = Courier::new(link, around.clone(), shared.clone(), settings.patience);
+        let courier = Courier::new(link, around.clone(), shared.clone(), settings);
         tokio::spawn(stop.clone().run_until_cancelled_owned(courier.run(queue)));
         let scrubber = Scrubber::new(client, settings, around, (jobs.downgrade(), shared.clone()));
         tokio::spawn(stop.clone().run_until_cancelled_owned(scrubber.run()));

@@ -113,6 +113,28 @@ async fn set_back_to_an_old_copy_it_is_found_out_and_set_right() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn set_back_while_nobody_earns_anything_it_is_set_right() {
+    let mut server = RedisServer::start(&[]);
+    let ledger = Ledger::on(now(&server), Caps::default());
+    let settings =
+        limits_redis::Settings { look_every: Duration::from_millis(20), ..settings(&server.url()) };
+    let gate = Gate::open(&settings, ledger.clone(), now(&server)).await;
+    decide(&gate, &ledger, 1, &[(1, "ada"), (2, "bob")]).await;
+    gate.barrier().await;
+    server.keep_copy();
+    decide(&gate, &ledger, 2, &[(3, "ada"), (4, "bob")]).await;
+    gate.barrier().await;
+    server.restart();
+    let used = |who: &str| shown(&server).get(who).cloned().unwrap_or_default();
+    assert_eq!(used("daily"), "2", "the copy is old");
+    until("it is right again", || {
+        ["daily", "{ada}:daily", "{bob}:daily"].map(used) == ["4", "2", "2"]
+    })
+    .await;
+    assert_right(&server, &ledger, &["ada", "bob"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn set_back_behind_a_connection_that_holds_it_is_found_out_by_the_sequence() {
     let (server, ledger, gate) = stage(Caps::default()).await;
     decide(&gate, &ledger, 1, &[(1, "ada")]).await;

@@ -40,6 +40,7 @@ pub fn settings(url: &str) -> Settings {
     Settings {
         patience: LONG,
         answer_within: LONG,
+        look_every: LONG * 60,
         sweep_every: LONG * 60,
         scrub_every: LONG * 60,
         scrub_pause: Duration::ZERO,
