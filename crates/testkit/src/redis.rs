@@ -68,7 +68,9 @@ impl RedisServer {
         format!("redis+unix://{}", self.socket().display())
     }
 
-    fn socket(&self) -> PathBuf {
+    /// Its socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
         self.dir.path().join("redis.sock")
     }
 
@@ -133,6 +135,12 @@ impl RedisServer {
     /// Keeps a copy of its data, with which it starts the next time.
     pub fn keep_copy(&self) {
         self.ask(&["save"]);
+    }
+
+    /// Forgets the copy: the next time it starts empty.
+    pub fn forget_copy(&self) {
+        // There may be none.
+        let _gone = std::fs::remove_file(self.dir.path().join("dump.rdb"));
     }
 }
 

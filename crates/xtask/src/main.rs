@@ -3,6 +3,7 @@
 //!
 //! Read [`run`] for the order of the steps, then [`tidy`] for the limits that no compiler holds.
 
+mod chaos;
 mod out;
 mod run;
 mod schemas;
@@ -25,6 +26,8 @@ Commands:
   fmt [--check]      format the tree, or only say what is not formatted
   check              tidy, fmt --check, clippy: what to run before each commit
   test [ARGS]...     all tests of the workspace, whole-binary ones included; ARGS go to cargo test
+  chaos [--seed N] [--events N] [--faults N] [--seconds N]
+                     the fault test of the distributed profile: a seed tells what goes wrong
   bench NAME [ARGS]  a benchmark program, which prints ratios; without NAME it lists them
   schemas [--check]  write schemas/ from the code, or only compare
   services up|down|status [NAME]... [--dir DIR] [--wipe]
@@ -37,6 +40,7 @@ Examples:
   cargo x check                      before a commit
   cargo x test -p incent-domain      the tests of one crate
   cargo x test -- limit              the tests with `limit` in their name
+  cargo x chaos --seed 7 --faults 60 a run of the fault test
   cargo x schemas                    after a change to the API or to the rule document
   cargo x services up postgres       one service; `down` stops it, `down --wipe` forgets its data
   cargo x ci                         before a pull request
@@ -67,6 +71,7 @@ fn dispatch(root: &Path, args: &[&str]) -> Result<(), Failure> {
         ["fmt", "--check"] => run::format_check(root),
         ["check"] => run::check(root),
         ["test", rest @ ..] => test::run(root, rest),
+        ["chaos", rest @ ..] => chaos::run(root, rest),
         ["bench", rest @ ..] => run::bench(root, rest),
         ["schemas"] => schemas::write(root),
         ["schemas", "--check"] => schemas::check(root),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
-use crate::{out, schemas, test, tidy};
+use crate::{chaos, out, schemas, test, tidy};
 
 /// Why a command ended without success. Each message says what to do next.
 #[derive(Debug)]
@@ -149,7 +149,8 @@ pub fn check(root: &Path) -> Result<(), Failure> {
 
 /// Everything. The cheapest refusal comes first, so that a slip costs seconds and not minutes.
 pub fn ci(root: &Path) -> Result<(), Failure> {
-    let rest: [Step; 2] = [("test", all_tests), ("schemas", schemas::check_built)];
+    let rest: [Step; 3] =
+        [("test", all_tests), ("chaos", chaos::usual), ("schemas", schemas::check_built)];
     steps(root, &[CHECK.as_slice(), rest.as_slice()].concat())
 }
 

@@ -143,6 +143,12 @@ pub fn start(root: &Path, services: &[Service]) -> Result<Vec<Service>, Failure>
     started
 }
 
+/// Installs what services need, and starts none.
+pub fn provide(root: &Path, services: &[Service]) -> Result<(), Failure> {
+    let place = Place::open(root, None)?;
+    services.iter().try_for_each(|service| service.install(&place))
+}
+
 /// Stops services of the default folder and removes their data.
 pub fn stop(root: &Path, services: &[Service]) -> Result<(), Failure> {
     match services {

@@ -7,6 +7,8 @@
 )]
 
 mod campaigns;
+#[cfg(feature = "distributed")]
+mod chaos;
 mod crash;
 mod demo;
 #[cfg(feature = "distributed")]
@@ -21,4 +23,5 @@ mod push;
 mod readme;
 mod resume;
 mod serving;
+mod story;
 mod support;

@@ -1,5 +1,4 @@
-//! What a database holds after all is decided, read without the product's own readers, and
-//! compared row by row.
+//! What a database holds after all is decided, read without the product's own readers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -13,9 +12,10 @@ use domain::limit::{BudgetUse, LimitSpec};
 use domain::state::UserState;
 use domain::time::{Day, SECOND_US, Timestamp};
 use rusqlite::{Connection, OpenFlags, Row};
-use rust_decimal::Decimal;
-use testkit::reference::{Counting, QuestProgress, Reference, Setting, code_fits};
+use testkit::reference::Setting;
 use uuid::Uuid;
+
+use crate::story::{CompletionRow, Decided, Story, Usage};
 
 /// A data directory, read only.
 pub struct Ledger {
@@ -190,46 +190,23 @@ impl Ledger {
         versions
     }
 
-    /// Compares everything with the slow reference, run over the log under the recorded versions.
-    pub fn equals_reference(&self, settings: &BTreeMap<i64, Setting>) {
+    /// All of it, as the reference tells it too.
+    pub fn story(&self) -> Story {
         let mut versions = self.versions().into_iter().peekable();
-        let in_force = |version: i64| settings.get(&version).expect("a recorded version").clone();
-        let (_, first) = versions.next().expect("a batch");
-        let mut reference = Reference::new(in_force(first), Counting::ByDay);
-        let log = self.log();
-        for (record, stored) in &log {
-            if let Some((_, version)) = versions.next_if(|(from, _)| *from <= record.offset) {
-                reference.set(in_force(version));
+        let mut version = versions.next().expect("a batch").1;
+        let mut decided = |(record, outcome): (Record, StoredOutcome)| {
+            while let Some((_, next)) = versions.next_if(|(from, _)| *from <= record.offset) {
+                version = next;
             }
-            let wanted = reference.decide(record);
-            let lines: Vec<_> = wanted
-                .considered
-                .iter()
-                .map(|c| (c.number, c.version, c.reason, c.numbers))
-                .collect();
-            let got: Vec<_> =
-                stored.lines.iter().map(|l| (l.number, l.version, l.reason, l.numbers)).collect();
-            let place = format!("event {} at {}", record.event.event_id, record.offset);
-            assert_eq!((stored.status, stored.grants), (wanted.status, wanted.grants), "{place}");
-            assert_eq!(got, lines, "{place}");
+            Decided { record, outcome, version }
+        };
+        Story {
+            log: self.log().into_iter().map(&mut decided).collect(),
+            incentives: self.ledger(),
+            usage: self.usage(),
+            completions: self.completions(),
+            states: self.states(),
         }
-        self.same_incentives(&reference);
-        self.same_usage(&reference);
-        self.same_completions(&reference);
-        self.same_states(&reference);
-    }
-
-    fn same_incentives(&self, reference: &Reference) {
-        let got = self.ledger();
-        let wanted: Vec<&Incentive> = reference.incentives().collect();
-        for (mut got, wanted) in got.iter().cloned().zip(&wanted) {
-            let (code, pattern) = (&got.coupon_code, &wanted.coupon_code);
-            if code.as_ref().zip(pattern.as_ref()).is_some_and(|(c, p)| code_fits(p, c)) {
-                got.coupon_code.clone_from(&wanted.coupon_code);
-            }
-            assert_eq!(got, **wanted);
-        }
-        assert_eq!(got.len(), wanted.len(), "number of incentives");
     }
 
     /// The incentives in their order of publication.
@@ -265,73 +242,32 @@ impl Ledger {
         })
     }
 
-    fn same_usage(&self, reference: &Reference) {
+    fn usage(&self) -> Usage {
         let sql = "select limit_key, bucket, used from limit_usage";
-        let stored: BTreeMap<(String, Option<Day>), Decimal> = self
-            .rows(sql, |row| {
-                let (bucket, used): (i32, String) = (row.get(1)?, row.get(2)?);
-                let bucket = (bucket != i32::MIN).then_some(Day(bucket));
-                Ok(((row.get(0)?, bucket), used.parse().expect("a number")))
-            })
-            .into_iter()
-            .collect();
-        let mut wanted = reference.usage();
-        // The reference speaks of the campaigns that are active in the end.
-        let known: BTreeSet<String> = wanted.keys().map(|(key, _)| key.clone()).collect();
-        wanted.retain(|_, used| !used.is_zero());
-        let stored = stored.into_iter().filter(|((key, _), _)| known.contains(key)).collect();
-        assert_eq!(wanted, stored, "use of limits and budgets");
+        let rows = self.rows(sql, |row| {
+            let (bucket, used): (i32, String) = (row.get(1)?, row.get(2)?);
+            let bucket = (bucket != i32::MIN).then_some(Day(bucket));
+            Ok(((row.get(0)?, bucket), used.parse().expect("a number")))
+        });
+        rows.into_iter().collect()
     }
 
-    fn same_completions(&self, reference: &Reference) {
-        type Line = (UserId, CampaignId, Option<String>, u32, String, bool, Option<String>, i64);
+    fn completions(&self) -> Vec<CompletionRow> {
         let sql =
             "select user_id, campaign_id, step_id, cycle, action_code, incentive_id is not null,
                           unpaid_reason, completed_at from user_aggregations";
-        let mut got: Vec<Line> = self.rows(sql, |row| {
+        self.rows(sql, |row| {
             let (user, campaign) = (UserId(id(row, 0)?), CampaignId(id(row, 1)?));
             let step = (row.get(2)?, row.get(3)?, row.get(4)?);
             let paid = (row.get(5)?, row.get(6)?, row.get(7)?);
             Ok((user, campaign, step.0, step.1, step.2, paid.0, paid.1, paid.2))
-        });
-        let all = reference.completions().iter().map(|c| {
-            let unpaid = c.unpaid_reason.map(str::to_owned);
-            let (action, paid) = (c.action.as_str().to_owned(), c.incentive.is_some());
-            let at = c.completed_at.micros();
-            (c.user, c.campaign, c.step.clone(), c.cycle, action, paid, unpaid, at)
-        });
-        let mut wanted: Vec<Line> = all.collect();
-        got.sort();
-        wanted.sort();
-        assert_eq!(got.len(), wanted.len(), "number of completions");
-        assert!(got == wanted, "completions differ");
+        })
     }
 
-    fn same_states(&self, reference: &Reference) {
-        let states: Vec<(UserId, UserState)> = self
-            .rows("select user_id, state from user_states", |row| {
-                Ok((UserId(id(row, 0)?), parsed(&row.get::<_, String>(1)?)))
-            });
-        let mut granted: BTreeMap<UserId, u64> = BTreeMap::new();
-        for incentive in reference.incentives() {
-            *granted.entry(incentive.user).or_default() += 1;
-        }
-        for (user, state) in &states {
-            assert_eq!(state.seq, granted.get(user).copied().unwrap_or(0), "seq of {user}");
-            for (campaign, own) in &state.campaigns {
-                let got = own.quest.as_ref().map(|quest| QuestProgress {
-                    cycle: quest.cycle,
-                    steps: quest
-                        .steps
-                        .iter()
-                        .map(|(s, p)| (s.clone(), (p.value, p.done)))
-                        .collect(),
-                    waiting: quest.unpaid.iter().map(|u| u.cycle).collect(),
-                });
-                assert_eq!(got, reference.progress(*user, *campaign), "progress of {user}");
-            }
-        }
-        assert!(granted.keys().all(|user| states.iter().any(|(known, _)| known == user)));
+    fn states(&self) -> Vec<(UserId, UserState)> {
+        self.rows("select user_id, state from user_states", |row| {
+            Ok((UserId(id(row, 0)?), parsed(&row.get::<_, String>(1)?)))
+        })
     }
 
     /// Everything that two runs of the same log must have in common, a line for each row.

@@ -70,7 +70,7 @@ fn killed_again_and_again_it_ends_as_if_nothing_had_happened() {
     );
     assert_eq!(ledger.unpublished(), 0, "incentives that nobody was told about");
     examine(dir.path());
-    ledger.equals_reference(&killed.settings);
+    ledger.story().equals_reference(&killed.settings);
 
     phase("the reference agrees");
     undisturbed(fresh.path(), &shop, &purchases, &ledger, &killed.settings);

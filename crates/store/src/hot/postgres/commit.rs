@@ -77,11 +77,12 @@ fn stale_or(error: StoreError) -> Result<Written> {
 /// Finds out what became of a commit whose answer was lost: the position tells, under its lock,
 /// for the old transaction holds it as long as it is undecided.
 pub(super) async fn resolve(db: &PgDb, batch: &BatchCommit, why: StoreError) -> Result<Written> {
-    tracing::warn!(partition = batch.partition, %why, "the answer to a commit was lost");
+    let partition = batch.partition;
+    tracing::warn!(partition, %why, "the answer to a commit was lost");
     for _ in 0..RESOLVE_ATTEMPTS {
         tokio::time::sleep(RESOLVE_PAUSE).await;
         if let Ok(stands) = position(db, batch).await {
-            return Ok(match stands {
+            let written = match stands {
                 // Its transaction found the position before it, so what is there now is its own.
                 Some(Written::Overtaken { next_offset, batch_seq })
                     if (batch_seq, next_offset) == (batch.batch_seq, batch.offset_to) =>
@@ -91,7 +92,12 @@ pub(super) async fn resolve(db: &PgDb, batch: &BatchCommit, why: StoreError) -> 
                 Some(stands) => stands,
                 // The batch would follow: it did not land, and the same records are decided again.
                 None => Written::Stale,
-            });
+            };
+            match written {
+                Written::Done => tracing::info!(partition, "the commit had taken place"),
+                _ => tracing::info!(partition, "the commit had not taken place"),
+            }
+            return Ok(written);
         }
     }
     Ok(Written::Unknown(why))

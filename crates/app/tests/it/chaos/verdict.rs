@@ -1,0 +1,204 @@
+//! What is looked at when a run is over: the shown limits, the devices, the ledger, the topic, the
+//! dead letters, and whether everything that was planned has really happened.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use super::devices::Device;
+use super::grounds::{Asked, Grounds, INCENTIVES_TOPIC};
+use super::ledger::{Batches, story};
+use super::nemesis::Came;
+use super::schedule::{Fault, kinds};
+use super::shops::Shop;
+use super::traffic::{BATCH, Tally, Traffic};
+use super::{foreign, invariants};
+
+/// How long the last of it may take to be decided and announced.
+const PATIENCE: Duration = Duration::from_secs(240);
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+fn until(what: &str, mut is_so: impl FnMut() -> Result<(), String>) {
+    let begun = Instant::now();
+    while let Err(found) = is_so() {
+        assert!(begun.elapsed() < PATIENCE, "{what}: {found}");
+        std::thread::park_timeout(LOOK_EVERY);
+    }
+}
+
+/// Waits until all that was sent is decided and announced.
+pub fn all_is_decided(db: &Asked, traffic: &Traffic) {
+    let wanted = i64::try_from(traffic.plan.batches * BATCH).expect("a number");
+    until("events decided", || match db.number("select count(*) from events") {
+        n if n == wanted => Ok(()),
+        n => Err(format!("{n} of {wanted}")),
+    });
+    let unpublished = "select count(*) from incentives i where not exists (
+        select 1 from incentive_event_log l where l.incentive_id = i.incentive_id)";
+    until("incentives that nobody was told about", || match db.number(unpublished) {
+        0 => Ok(()),
+        n => Err(n.to_string()),
+    });
+}
+
+/// I-9: what Redis shows is what is granted, or nothing: a tenant whose limits are used up is not
+/// touched any more.
+pub fn redis_shows_what_is_granted(grounds: &Grounds, shops: &[Shop]) {
+    let mut shown = 0;
+    for Shop { tenant, .. } in shops {
+        let today = format!(
+            "select count(*) from incentives i join tenants t using (tenant_id)
+             where tenant_id = '{tenant}'
+             and limit_day = (now() at time zone time_zone)::date - date '1970-01-01'"
+        );
+        let key = format!("limit:{{{tenant}}}:daily");
+        until(&key, || {
+            let granted = grounds.db.number(&today).to_string();
+            let said = grounds.redis.ask(&["get", &key]).concat();
+            shown += usize::from(said == granted);
+            match said.is_empty() || said == granted {
+                true => Ok(()),
+                false => Err(format!("shows {said}, {granted} are granted")),
+            }
+        });
+    }
+    assert!(shown > 0, "Redis shows nothing at all");
+}
+
+/// Each device has heard of each incentive of its user once, in order.
+pub fn devices_have_heard(db: &Asked, devices: Vec<Device>) {
+    let mut frames = 0;
+    for device in devices {
+        let earned = db.rows(&format!(
+            "select incentive_id::text from incentives
+             where tenant_id = '{}' and user_ref = '{}' order by seq",
+            device.tenant, device.user
+        ));
+        until(&format!("frames of {}", device.user), || match device.heard().len() {
+            n if n >= earned.len() => Ok(()),
+            n => Err(format!("{n} of {}", earned.len())),
+        });
+        assert_eq!(device.heard(), earned, "frames of {}", device.user);
+        frames += earned.len();
+    }
+    assert!(frames > 0, "no device was told anything");
+}
+
+/// Row by row, tenant by tenant.
+pub fn ledger_is_that_of_the_reference(db: &Asked, shops: &[Shop]) {
+    invariants::hold(db);
+    let batches = Batches::read(db);
+    for shop in shops {
+        let story = story(db, &batches, &shop.tenant);
+        let times =
+            story.log.windows(2).map(|w| (w[0].record.append_time, w[1].record.append_time));
+        assert!(times.clone().all(|(one, next)| one <= next), "a tenant's time goes back");
+        story.equals_reference(&shop.settings);
+        for answered in &shop.answered {
+            let outdated = batches.outdated(&shop.tenant, *answered);
+            assert_eq!(outdated, 0, "I-18: batches under a version older than {answered:?}");
+        }
+    }
+}
+
+/// I-12 to I-14 in the topic itself: a reader that keeps the last place by partition and source
+/// partition, and drops what is not beyond it, has each incentive once, at its place.
+pub fn topic_has_each_once(db: &Asked, brokers: &str) -> usize {
+    let read = Command::new(testkit::services::python())
+        .arg(foreign::script("announcements.py"))
+        .arg(foreign::schemas())
+        .args([brokers, INCENTIVES_TOPIC])
+        .output()
+        .expect("python runs");
+    assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+    let text = String::from_utf8(read.stdout).expect("UTF-8");
+    let mut last: BTreeMap<(String, String), (i64, i64)> = BTreeMap::new();
+    let (mut kept, mut repeated) = (Vec::new(), 0);
+    for line in text.lines() {
+        let cells: Vec<&str> = line.split('|').collect();
+        let [partition, _, source, batch, ordinal, incentive, _, seq] = cells[..] else {
+            panic!("{line}")
+        };
+        let number = |text: &str| text.parse::<i64>().expect("a number");
+        let place = (number(batch), number(ordinal));
+        let before = last.entry((partition.to_owned(), source.to_owned())).or_insert((0, -1));
+        if place <= *before {
+            repeated += 1;
+            continue;
+        }
+        *before = place;
+        kept.push(format!("{incentive} {source} {batch} {ordinal} {seq}"));
+    }
+    let mut wanted = db.rows(
+        "select concat_ws(' ', incentive_id, source_partition, batch_seq, ordinal, seq)
+         from incentives",
+    );
+    kept.sort_unstable();
+    wanted.sort_unstable();
+    let differ = kept.iter().zip(&wanted).find(|(heard, stored)| heard != stored);
+    assert!(differ.is_none() && kept.len() == wanted.len(), "{differ:?}");
+    repeated
+}
+
+/// I-22: what is no event is kept byte by byte; a used id is not used again.
+pub fn dead_letters_are_kept(db: &Asked, tally: &Tally) {
+    let of = |which: &str| {
+        let sql = format!("select distinct encode(raw, 'hex') from dead_letters where {which}");
+        db.rows(&sql).into_iter().collect::<BTreeSet<_>>()
+    };
+    let hex = |bytes: &Vec<u8>| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let garbage: BTreeSet<String> = tally.garbage.iter().map(hex).collect();
+    assert_eq!(of("reason <> 'ID_REUSED'"), garbage, "I-22: dead letters");
+    let reused = of("reason = 'ID_REUSED'");
+    assert!(reused.is_empty() == (tally.reused_ids == 0), "{} ids reused", reused.len());
+}
+
+/// A run shows nothing unless what was planned came about, and was noticed.
+pub fn everything_was_met(grounds: &Grounds, came: &Came, schedule: &[Fault], tally: &Tally) {
+    let Came { done, points } = came;
+    let said = |words: &str| grounds.ics.iter().map(|ic| ic.said(words)).sum::<usize>();
+    let counted = |name: &str| grounds.ics.iter().map(|ic| ic.counted(name)).sum::<u64>();
+    let limits = |kind: &str| counted(&format!("incent_limits_events_total{{kind=\"{kind}\"}}"));
+    let ways = grounds.to_postgres.each_ref().map(|way| way.seen());
+    println!("faults: {done:#?}");
+    println!("deaths at points: {points:?}");
+    println!("traffic: {tally:?}", tally = Tally { garbage: BTreeSet::new(), ..tally.clone() });
+    println!("ways to PostgreSQL: {ways:?}; to Redis: {:?}", grounds.to_redis.seen());
+    let met = [
+        ("partitions taken over", said("the partition is taken over")),
+        ("partitions given up to another owner", said("another process took it over")),
+        ("owners that hung in a transaction", said("the old owner hung inside a transaction")),
+        ("answers to commits that were lost", said("the answer to a commit was lost")),
+        ("of them, commits that had landed", said("the commit had taken place")),
+        ("of them, commits that had not", said("the commit had not taken place")),
+        ("batches decided again after a conflict", as_size(counted("incent_batches_stale_total"))),
+        ("times that Redis was lost", as_size(limits("lost"))),
+        ("times that Redis had an old copy", as_size(limits("stale"))),
+        ("times that Redis did not know a limit", as_size(limits("unknown"))),
+        ("times that a limit in Redis was mended", as_size(limits("mended"))),
+        ("times that Redis fenced an owner", as_size(limits("fenced"))),
+        ("reservations given back", as_size(limits("leaked"))),
+    ];
+    for (what, times) in met {
+        println!("{times:6}  {what}");
+    }
+    let planned = kinds(schedule);
+    let missing: Vec<_> = planned.keys().filter(|kind| !done.contains_key(*kind)).collect();
+    assert!(missing.is_empty(), "planned and never met: {missing:?}");
+    let met: BTreeMap<&str, usize> = met.into_iter().collect();
+    let must = |what: &str, because: &[&str]| {
+        let is_due = because.iter().any(|kind| planned.get(kind).is_some_and(|n| *n >= 3));
+        assert!(!is_due || met[what] > 0, "never seen: {what}");
+    };
+    must("answers to commits that were lost", &["commit cut before its answer"]);
+    must("of them, commits that had landed", &["commit cut before its answer"]);
+    must("of them, commits that had not", &["commit cut before it arrives"]);
+    must("partitions taken over", &["calculator killed"]);
+    must("times that Redis was lost", &["redis killed"]);
+    must("times that Redis did not know a limit", &["redis emptied"]);
+    assert!(tally.repeated > 0, "nothing was sent twice");
+}
+
+fn as_size(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,69 @@
+//! `cargo x chaos`: the fault test of the distributed profile. CI runs it with fixed numbers, after
+//! all other tests, for it wants the machine to itself.
+
+use std::path::Path;
+
+use crate::run::{Failure, start};
+use crate::services::{self, Service};
+use crate::test::DISTRIBUTED;
+
+/// The test.
+pub const TEST: &str = "chaos::whatever_fails_it_ends_as_if_nothing_had";
+
+/// The run of CI.
+pub fn usual(root: &Path) -> Result<(), Failure> {
+    run(root, &[])
+}
+
+/// `cargo x chaos [--seed N] [--events N] [--faults N] [--seconds N]`.
+pub fn run(root: &Path, args: &[&str]) -> Result<(), Failure> {
+    let variables = variables(args)?;
+    // Its servers are its own; what they are made of is not.
+    services::provide(root, &[Service::Kafka, Service::Postgres, Service::Redis])?;
+    services::start(root, &[Service::Clients])?;
+    let command = ["cargo", "test", "--workspace", "--features", DISTRIBUTED, "--test", "it", "--"];
+    let mut test = start(root, &[&command[..], &[TEST, "--exact", "--nocapture"]].concat());
+    let ended = test.envs(variables).status();
+    let ended = ended.map_err(|source| Failure::io(Path::new("cargo"), source))?;
+    match ended.success() {
+        true => Ok(()),
+        false => Err(Failure::Tests("chaos; its words are above".to_owned())),
+    }
+}
+
+/// The variables by which the test gets its numbers.
+fn variables(args: &[&str]) -> Result<Vec<(String, String)>, Failure> {
+    let usage = || Failure::Usage(format!("chaos {}", args.join(" ")));
+    let mut variables = Vec::new();
+    for pair in args.chunks(2) {
+        let [name @ ("--seed" | "--events" | "--faults" | "--seconds"), value] = pair else {
+            return Err(usage());
+        };
+        let number: u64 = value.parse().map_err(|_| usage())?;
+        let name = name.trim_start_matches('-').to_uppercase();
+        variables.push((format!("INCENT_CHAOS_{name}"), number.to_string()));
+    }
+    Ok(variables)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::variables;
+
+    #[test]
+    fn numbers_become_variables() {
+        let check = |args: &[&str], wanted: Option<&[(&str, &str)]>| {
+            let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+            let wanted = wanted.map(|all| all.iter().map(owned).collect::<Vec<_>>());
+            assert_eq!(variables(args).ok(), wanted, "{args:?}");
+        };
+        check(&[], Some(&[]));
+        check(
+            &["--seed", "7", "--faults", "20"],
+            Some(&[("INCENT_CHAOS_SEED", "7"), ("INCENT_CHAOS_FAULTS", "20")]),
+        );
+        check(&["--seed"], None);
+        check(&["--seed", "x"], None);
+        check(&["--sed", "7"], None);
+    }
+}
