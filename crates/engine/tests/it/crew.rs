@@ -184,11 +184,11 @@ impl HotStore for Sim {
         _: Place,
         _: Timestamp,
     ) -> PortFuture<'a, ()> {
-        let recorded = match *self.is_full.borrow() {
-            true => Err(error(PortErrorKind::Full)),
-            false => Ok(lock(&self.recorded).extend(events.iter().map(|(id, _)| *id))),
-        };
-        Box::pin(async { recorded })
+        let is_full = *self.is_full.borrow();
+        if !is_full {
+            lock(&self.recorded).extend(events.iter().map(|(id, _)| *id));
+        }
+        Box::pin(async move { if is_full { Err(error(PortErrorKind::Full)) } else { Ok(()) } })
     }
     fn missed<'a>(&'a self, _: UserId, _: u64, _: usize) -> PortFuture<'a, Vec<Arc<Incentive>>> {
         unreachable!("nobody is connected")
