@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
-use crate::run::{Failure, start};
+use crate::run::Failure;
 use crate::services::{self, Service};
-use crate::test::DISTRIBUTED;
+use crate::test;
 
 /// The test.
 pub const TEST: &str = "chaos::whatever_fails_it_ends_as_if_nothing_had";
@@ -21,14 +21,7 @@ pub fn run(root: &Path, args: &[&str]) -> Result<(), Failure> {
     // Its servers are its own; what they are made of is not.
     services::provide(root, &[Service::Kafka, Service::Postgres, Service::Redis])?;
     services::start(root, &[Service::Clients])?;
-    let command = ["cargo", "test", "--workspace", "--features", DISTRIBUTED, "--test", "it", "--"];
-    let mut test = start(root, &[&command[..], &[TEST, "--exact", "--nocapture"]].concat());
-    let ended = test.envs(variables).status();
-    let ended = ended.map_err(|source| Failure::io(Path::new("cargo"), source))?;
-    match ended.success() {
-        true => Ok(()),
-        false => Err(Failure::Tests("chaos; its words are above".to_owned())),
-    }
+    test::tests(root, &["--test", "it", "--", TEST, "--exact", "--nocapture"], variables)
 }
 
 /// The variables by which the test gets its numbers.

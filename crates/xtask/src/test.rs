@@ -34,15 +34,26 @@ pub const DISTRIBUTED: &str = "incent/distributed,incent-store/distributed";
 
 /// Runs `cargo test`, by default for the whole workspace: unit tests, the integration tests of
 /// each crate, and those of `incent` that start the real binary. Further arguments go to cargo
-/// test as they are. A failing test does not keep the other test programs from running. Without
-/// arguments the fault test is left out: it has a command of its own.
+/// test as they are. A failing test does not keep the other test programs from running. The fault
+/// test is left out unless it is named: it has a command of its own.
 pub fn run(root: &Path, args: &[&str]) -> Result<(), Failure> {
-    let but_chaos = ["--", "--skip", chaos::TEST];
-    let args = if args.is_empty() { &but_chaos[..] } else { args };
+    let args = &but_chaos(args)[..];
     let services = needed(args);
     let started = start_while_building(root, &services, args)?;
-    let tested = tests(root, args);
+    let tested = tests(root, args, Vec::new());
     services::stop(root, &started).and(tested)
+}
+
+/// The arguments, and that the fault test is skipped: it wants the machine to itself.
+fn but_chaos<'a>(args: &[&'a str]) -> Vec<&'a str> {
+    let mut args = args.to_vec();
+    if !args.iter().any(|arg| arg.contains("chaos")) {
+        if !args.contains(&"--") {
+            args.push("--");
+        }
+        args.extend(["--skip", chaos::TEST]);
+    }
+    args
 }
 
 /// The services that the tests of these arguments ask for.
@@ -94,10 +105,13 @@ fn cargo_test<'a>(args: &[&'a str]) -> Vec<&'a str> {
     command
 }
 
-fn tests(root: &Path, args: &[&str]) -> Result<(), Failure> {
+/// Runs `cargo test` with these arguments and variables, and adds up what ran. Errors: one failed,
+/// or none ran.
+pub fn tests(root: &Path, args: &[&str], variables: Vec<(String, String)>) -> Result<(), Failure> {
     let command = cargo_test(args);
     let begun = Instant::now();
     let mut running = start(root, &command)
+        .envs(variables)
         .stdout(Stdio::piped())
         .spawn()
         .map_err(|source| Failure::io(Path::new("cargo"), source))?;

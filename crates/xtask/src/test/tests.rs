@@ -1,4 +1,5 @@
-use super::{Sum, names_package, needed};
+use super::{Sum, but_chaos, names_package, needed};
+use crate::chaos;
 use crate::services::Service;
 
 fn sum(lines: &[&str]) -> Sum {
@@ -48,4 +49,17 @@ fn only_those_who_ask_services_get_them() {
     let all = [Kafka, Postgres, Connect, Redis, Clients];
     assert_eq!(needed(&["-p", "incent"]), all);
     assert_eq!(needed(&["-p", "incent-domain", "--", "incent-store"]), []);
+}
+
+#[test]
+fn the_fault_test_runs_only_where_it_is_named() {
+    let skips = ["--skip", chaos::TEST];
+    for (args, before) in [
+        (&[][..], &["--"][..]),
+        (&["-p", "incent"], &["-p", "incent", "--"]),
+        (&["--", "limit"], &["--", "limit"]),
+    ] {
+        assert_eq!(but_chaos(args), [before, &skips].concat(), "{args:?}");
+    }
+    assert_eq!(but_chaos(&["--", "chaos::"]), ["--", "chaos::"]);
 }
