@@ -81,10 +81,15 @@ impl Relay {
     pub async fn run(mut self, stop: CancellationToken) -> Health {
         let (published, unrecorded) = mpsc::channel(UNRECORDED_MAX);
         let granted = std::mem::replace(&mut self.granted, mpsc::channel(1).1);
-        // Recording ends when publishing has, and goes on to the last publication.
-        let work = async {
-            tokio::join!(self.publish(&stop, granted, published), self.record(&stop, unrecorded))
+        // Recording ends when publishing has, and goes on to the last publication. Publishing has
+        // no end of its own while nothing is granted: what cannot be recorded ends it.
+        let publishes = stop.child_token();
+        let record = async {
+            let recorded = self.record(&stop, unrecorded).await;
+            publishes.cancel();
+            recorded
         };
+        let work = async { tokio::join!(self.publish(&publishes, granted, published), record) };
         let (publish, record) = tokio::select! {
             ends = work => ends,
             never = self.tell_health() => match never {},

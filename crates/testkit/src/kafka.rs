@@ -2,14 +2,15 @@
 //! test program, however that ends. It can be stopped, killed, and brought back with what it had.
 #![expect(clippy::expect_used, reason = "a test without its server cannot go on")]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::dir::TempDir;
 use crate::port;
+use crate::shell::Shell;
 
 /// Where `cargo x services` puts the jars, from the project's folder.
 const JARS: &str = "target/services-parts/kafka/jars";
@@ -36,15 +37,7 @@ cat >/dev/null
 pub struct KafkaServer {
     dir: TempDir,
     port: u16,
-    running: Option<Running>,
-}
-
-#[derive(Debug)]
-struct Running {
-    pid: String,
-    /// Ends when its standard input is closed.
-    shell: Child,
-    _said: BufReader<ChildStdout>,
+    running: Option<Shell>,
 }
 
 impl KafkaServer {
@@ -78,14 +71,8 @@ impl KafkaServer {
     }
 
     /// Ends it at once.
-    ///
-    /// # Panics
-    /// When it cannot be ended.
     pub fn kill(&mut self) {
-        if let Some(mut running) = self.running.take() {
-            drop(running.shell.stdin.take());
-            running.shell.wait().expect("the shell ends");
-        }
+        self.running = None;
     }
 
     /// Stops it in order.
@@ -115,25 +102,15 @@ impl KafkaServer {
     /// When it does not start: with the end of its log.
     pub fn restart(&mut self) {
         self.kill();
-        let mut shell = Command::new("sh")
-            .args(["-c", SCRIPT])
-            .env("DIR", self.dir.path())
-            .env("JARS", jars())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("sh is there");
-        let mut said = BufReader::new(shell.stdout.take().expect("it is piped"));
-        let mut pid = String::new();
-        said.read_line(&mut pid).expect("it says its process id");
-        let pid = pid.trim().to_owned();
+        let variables = [("DIR", self.dir.path()), ("JARS", &jars())];
+        let shell = Shell::start(SCRIPT, &[], &variables);
         let begun = Instant::now();
         while !self.answers() {
-            let gone = is_dead(&pid) || begun.elapsed() > PATIENCE;
+            let gone = is_dead(&shell.pid) || begun.elapsed() > PATIENCE;
             assert!(!gone, "the broker does not start:\n{}", self.last_words());
             std::thread::park_timeout(PAUSE);
         }
-        self.running = Some(Running { pid, shell, _said: said });
+        self.running = Some(shell);
     }
 
     /// Asks for the versions of the protocol: answered once the broker has registered itself.

@@ -17,4 +17,5 @@ pub mod redis;
 pub mod reference;
 pub mod services;
 pub mod shelf;
+mod shell;
 pub mod world;

@@ -47,7 +47,8 @@ pub enum CommitCut {
 pub struct FaultProxy {
     port: u16,
     way: Arc<Way>,
-    _runtime: Runtime,
+    /// There until it is dropped.
+    runtime: Option<Runtime>,
 }
 
 /// What has happened on a way.
@@ -101,9 +102,9 @@ impl FaultProxy {
             .enable_all()
             .build()
             .expect("a runtime");
-        let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
-        let listener = listener.expect("a free port");
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let port = listener.local_addr().expect("an address").port();
+        listener.set_nonblocking(true).expect("a socket of ours");
         let way = Arc::new(Way {
             target,
             delay_us: AtomicU64::new(0),
@@ -115,8 +116,11 @@ impl FaultProxy {
             after: AtomicUsize::new(0),
             seen: Default::default(),
         });
+        let inside = runtime.enter();
+        let listener = TcpListener::from_std(listener).expect("a socket of ours");
+        drop(inside);
         runtime.spawn(listen(listener, way.clone()));
-        Self { port, way, _runtime: runtime }
+        Self { port, way, runtime: Some(runtime) }
     }
 
     /// Its port on loopback.
@@ -182,6 +186,13 @@ async fn listen(listener: TcpListener, way: Arc<Way>) {
             continue;
         }
         tokio::spawn(carry(client, way.clone()));
+    }
+}
+
+impl Drop for FaultProxy {
+    fn drop(&mut self) {
+        // It may be dropped where nothing may block.
+        self.runtime.take().into_iter().for_each(Runtime::shutdown_background);
     }
 }
 

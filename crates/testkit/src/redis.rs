@@ -1,20 +1,12 @@
 //! A Redis server for one test: in a temporary folder, reached through a socket in it, and gone
-//! with the test. It can be killed, frozen, and brought back with an old copy of its data. And a
-//! way to it that can be slow.
+//! with the test. It can be killed, frozen, and brought back with an old copy of its data.
 #![expect(clippy::expect_used, reason = "a test without its server cannot go on")]
 
-use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
-
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream, UnixStream};
-use tokio::task::JoinHandle;
+use std::process::Command;
 
 use crate::dir::TempDir;
+use crate::shell::Shell;
 
 /// Starts a server, says its process id once it answers, and ends it when standard input is
 /// closed: with the test program, however that ends.
@@ -38,15 +30,7 @@ cat >/dev/null
 pub struct RedisServer {
     dir: TempDir,
     options: Vec<String>,
-    running: Option<Running>,
-}
-
-#[derive(Debug)]
-struct Running {
-    pid: String,
-    /// Ends when its standard input is closed.
-    shell: Child,
-    _said: BufReader<ChildStdout>,
+    running: Option<Shell>,
 }
 
 impl RedisServer {
@@ -75,14 +59,8 @@ impl RedisServer {
     }
 
     /// Ends it at once.
-    ///
-    /// # Panics
-    /// When it cannot be ended.
     pub fn kill(&mut self) {
-        if let Some(mut running) = self.running.take() {
-            drop(running.shell.stdin.take());
-            running.shell.wait().expect("the shell ends");
-        }
+        self.running = None;
     }
 
     /// Starts it again, empty or with the copy that was [kept](Self::keep_copy).
@@ -91,23 +69,12 @@ impl RedisServer {
     /// When it does not start.
     pub fn restart(&mut self) {
         self.kill();
-        let mut shell = Command::new("sh")
-            .args(["-c", SCRIPT, "sh"])
-            .args(&self.options)
-            .env("DIR", self.dir.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("sh is there");
-        let mut said = BufReader::new(shell.stdout.take().expect("it is piped"));
-        let mut pid = String::new();
-        said.read_line(&mut pid).expect("it says its process id");
-        let pid = pid.trim().to_owned();
+        let shell = Shell::start(SCRIPT, &self.options, &[("DIR", self.dir.path())]);
         assert!(
-            !pid.is_empty(),
+            !shell.pid.is_empty(),
             "Redis does not start, and these tests ask a real one: apt-get install redis-server"
         );
-        self.running = Some(Running { pid, shell, _said: said });
+        self.running = Some(shell);
     }
 
     /// Has it answer nobody, as a machine that hangs, or go on.
@@ -147,68 +114,5 @@ impl RedisServer {
 impl Drop for RedisServer {
     fn drop(&mut self) {
         self.kill();
-    }
-}
-
-/// A way to a server that passes bytes on, each part after a delay that can be changed.
-#[derive(Debug)]
-pub struct SlowWay {
-    url: String,
-    delay_us: Arc<AtomicU64>,
-    listening: JoinHandle<()>,
-}
-
-impl SlowWay {
-    /// To this server; without a delay at first.
-    ///
-    /// # Panics
-    /// When there is no free port.
-    pub async fn to(server: &RedisServer) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let url = format!("redis://{}", listener.local_addr().expect("an address"));
-        let (delay_us, socket) = (Arc::new(AtomicU64::new(0)), server.socket());
-        let delay = delay_us.clone();
-        let listening = tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                if let Ok(server) = UnixStream::connect(&socket).await {
-                    tokio::spawn(pass(client, server, delay.clone()));
-                }
-            }
-        });
-        Self { url, delay_us, listening }
-    }
-
-    /// Its URL.
-    #[must_use]
-    pub fn url(&self) -> &str {
-        &self.url
-    }
-
-    /// From now on every part of an answer comes so much later.
-    pub fn delay(&self, by: Duration) {
-        self.delay_us.store(u64::try_from(by.as_micros()).unwrap_or(u64::MAX), Ordering::SeqCst);
-    }
-}
-
-impl Drop for SlowWay {
-    fn drop(&mut self) {
-        self.listening.abort();
-    }
-}
-
-async fn pass(client: TcpStream, server: UnixStream, delay_us: Arc<AtomicU64>) {
-    let (mut from_client, mut to_client) = client.into_split();
-    let (mut from_server, mut to_server) = server.into_split();
-    tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
-    let mut part = vec![0; 64 * 1024];
-    while let Ok(n @ 1..) = from_server.read(&mut part).await {
-        let delay = Duration::from_micros(delay_us.load(Ordering::SeqCst));
-        if !delay.is_zero() {
-            // tidy-allow(sleep-in-test): to be slow is what it is for
-            tokio::time::sleep(delay).await;
-        }
-        if to_client.write_all(&part[..n]).await.is_err() {
-            return;
-        }
     }
 }

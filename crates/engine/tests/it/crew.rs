@@ -45,8 +45,8 @@ struct Sim {
     /// Publishing waits for it.
     gate: watch::Sender<bool>,
     publishing: Notify,
-    /// Recording fails while it is set.
-    is_full: watch::Sender<bool>,
+    /// How recording fails, while it does.
+    recording: watch::Sender<Option<PortErrorKind>>,
     recorded: Mutex<Vec<IncentiveId>>,
 }
 
@@ -61,7 +61,7 @@ impl Sim {
             unpublished_panics: false,
             gate: watch::Sender::new(true),
             publishing: Notify::new(),
-            is_full: watch::Sender::new(false),
+            recording: watch::Sender::new(None),
             recorded: Mutex::default(),
         }
     }
@@ -184,11 +184,11 @@ impl HotStore for Sim {
         _: Place,
         _: Timestamp,
     ) -> PortFuture<'a, ()> {
-        let is_full = *self.is_full.borrow();
-        if !is_full {
+        let fails = *self.recording.borrow();
+        if fails.is_none() {
             lock(&self.recorded).extend(events.iter().map(|(id, _)| *id));
         }
-        Box::pin(async move { if is_full { Err(error(PortErrorKind::Full)) } else { Ok(()) } })
+        Box::pin(async move { fails.map_or(Ok(()), |kind| Err(error(kind))) })
     }
     fn missed<'a>(&'a self, _: UserId, _: u64, _: usize) -> PortFuture<'a, Vec<Arc<Incentive>>> {
         unreachable!("nobody is connected")
@@ -371,16 +371,30 @@ async fn a_relay_that_cannot_publish_does_not_hold_up_the_end() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_relay_that_could_not_record_is_well_again_without_another_grant() {
     let sim = Sim::new([0]).with_unpublished();
-    sim.is_full.send_replace(true);
+    sim.recording.send_replace(Some(PortErrorKind::Full));
     let (sim, crew) = sim.start(quick());
     let board = crew.board().clone();
     sim.gate.send_replace(true);
     let waits = |s: &Standing| matches!(s.relay, Health::Waiting(_));
     standing(&board, |all| all.get(&0).is_some_and(waits)).await;
     assert!(board.check().is_err(), "it is told");
-    sim.is_full.send_replace(false);
+    sim.recording.send_replace(None);
     standing(&board, |all| all[&0].relay == Health::Working).await;
     assert_eq!(board.check(), Ok(()));
     assert_eq!(lock(&sim.recorded).len(), 1);
+    crew.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_relay_that_can_never_record_has_halted_before_the_next_grant() {
+    let sim = Sim::new([0]).with_unpublished();
+    sim.recording.send_replace(Some(PortErrorKind::Corrupt));
+    sim.gate.send_replace(true);
+    let (_sim, crew) = sim.start(quick());
+    let board = crew.board().clone();
+    let halted = |s: &Standing| matches!(s.relay, Health::Halted(_));
+    standing(&board, |all| all.get(&0).is_some_and(halted)).await;
+    let why = board.check().expect_err("nothing is recorded");
+    assert!(why.contains("partition 0: the relay has halted"), "{why}");
     crew.stop().await;
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use engine::ports::{Advice, LimitGate as _};
-use testkit::redis::{RedisServer, SlowWay};
+use testkit::proxy::{FaultProxy, Target};
+use testkit::redis::RedisServer;
 
 use crate::gate::stage;
 use crate::stage::{Caps, Gate, LONG, Ledger, now, reserved, settings, shown, until};
@@ -191,10 +192,10 @@ async fn not_there_at_first_it_is_used_from_then_on() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_waits_for_a_slow_redis_a_moment_and_the_next_not_at_all() {
     let server = RedisServer::start(&[]);
-    let way = SlowWay::to(&server).await;
+    let way = FaultProxy::to(Target::Unix(server.socket()));
+    let url = format!("redis://127.0.0.1:{}", way.port());
     let ledger = Ledger::on(now(&server), Caps::default());
-    let settings =
-        limits_redis::Settings { patience: Duration::from_millis(10), ..settings(way.url()) };
+    let settings = limits_redis::Settings { patience: Duration::from_millis(10), ..settings(&url) };
     let gate = Gate::open(&settings, ledger.clone(), now(&server)).await;
     gate.barrier().await;
     way.delay(Duration::from_millis(60));

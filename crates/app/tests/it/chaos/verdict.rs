@@ -185,6 +185,12 @@ pub fn everything_was_met(grounds: &Grounds, came: &Came, schedule: &[Fault], ta
     let planned = kinds(schedule);
     let missing: Vec<_> = planned.keys().filter(|kind| !done.contains_key(*kind)).collect();
     assert!(missing.is_empty(), "planned and never met: {missing:?}");
+    let alive: Vec<_> = schedule
+        .iter()
+        .filter_map(|f| f.point())
+        .filter(|p| !points.contains_key(p.as_str()))
+        .collect();
+    assert!(alive.is_empty(), "nobody died at {alive:?}");
     let met: BTreeMap<&str, usize> = met.into_iter().collect();
     let must = |what: &str, because: &[&str]| {
         let is_due = because.iter().any(|kind| planned.get(kind).is_some_and(|n| *n >= 3));
