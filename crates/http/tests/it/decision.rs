@@ -174,7 +174,7 @@ fn config(random: &mut Random) -> TenantConfig {
     TenantConfig {
         tenant: TenantId(id(random)),
         config_version: random.between(0, i64::MAX),
-        zone: Zone::named(*random.pick(&zones)).unwrap(),
+        zone: Zone::named(random.pick::<&str>(&zones)).unwrap(),
         lateness_us: random.between(0, 3650 * 86_400) * SECOND_US,
         mode: if random.one_in(2) { TenantMode::Live } else { TenantMode::Replay },
         tenant_limit: limit(random),

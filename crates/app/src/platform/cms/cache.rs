@@ -7,13 +7,14 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use domain::config::TenantConfig;
 use domain::id::TenantId;
 use domain::time::{SECOND_US, Timestamp};
 use engine::metrics::Metrics;
 use engine::ports::{Clock, PortError, PortErrorKind, PortFuture};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 /// Age from which a configuration in use is asked about again, microseconds; also the least time
 /// between two such questions.
@@ -22,6 +23,12 @@ pub(super) const REVALIDATED_AFTER_US: i64 = 10 * SECOND_US;
 pub(super) const USED_WITHIN_US: i64 = 15 * 60 * SECOND_US;
 /// How long `/readyz` tells of a tenant that nobody asks for any more, microseconds.
 pub(super) const TROUBLE_TOLD_US: i64 = 60 * SECOND_US;
+/// Questions in the background at the same time, less than the link has turns: those for whom
+/// somebody waits find one. A tenant left out is asked about when it is used next.
+pub(super) const BACKGROUND_MAX: usize = 2;
+/// How long an answer is waited for; longer than a question may take, for it may have to wait its
+/// turn. Who comes again waits for the same question.
+const WAIT_WITHIN: Duration = Duration::from_secs(10);
 /// Tenants kept; beyond it the one that was not used for the longest time is dropped.
 pub(super) const TENANTS_MAX: usize = 4096;
 
@@ -48,14 +55,15 @@ pub(super) struct Cache {
     ask: Ask,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
+    background: Arc<Semaphore>,
     kept: Mutex<Kept>,
 }
 
 #[derive(Default)]
 struct Kept {
     tenants: HashMap<TenantId, Slot>,
-    /// The last question failed.
-    is_away: bool,
+    /// When it was last said that a question failed, and that one no longer does.
+    said: [Timestamp; 2],
 }
 
 /// What is known of a tenant.
@@ -102,7 +110,8 @@ fn is_old(then: Timestamp, now: Timestamp) -> bool {
 impl Cache {
     /// Knowing nothing yet.
     pub fn new(ask: Ask, clock: Arc<dyn Clock>, metrics: Metrics) -> Arc<Self> {
-        Arc::new(Self { ask, clock, metrics, kept: Mutex::default() })
+        let background = Arc::new(Semaphore::new(BACKGROUND_MAX));
+        Arc::new(Self { ask, clock, metrics, background, kept: Mutex::default() })
     }
 
     /// A tenant's configuration: what is known where that may be used, or else what the CMS answers
@@ -127,15 +136,17 @@ impl Cache {
                 }
                 None => {
                     self.metrics.cms_given("cms");
-                    self.begin(tenant, slot, now)
+                    self.begin(tenant, slot, now, None)
                 }
             }
         };
-        let told = told.wait_for(Option::is_some).await.ok().and_then(|told| told.clone());
-        let why = match told {
-            Some(Ok(given)) => return Ok(given),
-            Some(Err(why)) => why,
-            None => "the question to the CMS broke off by a defect of ours".into(),
+        let told =
+            async { told.wait_for(Option::is_some).await.ok().and_then(|told| told.clone()) };
+        let why = match tokio::time::timeout(WAIT_WITHIN, told).await {
+            Ok(Some(Ok(given))) => return Ok(given),
+            Ok(Some(Err(why))) => why,
+            Ok(None) => "the question to the CMS broke off by a defect of ours".into(),
+            Err(_) => "the CMS takes too long to answer".into(),
         };
         if let Some(slot) = self.lock().tenants.get_mut(&tenant) {
             slot.trouble = Some(why.clone());
@@ -201,7 +212,9 @@ impl Cache {
         self.metrics.cms_given(if slot.is_failing { "stale" } else { "cache" });
         let confirmed_at = slot.known.as_ref().map_or(now, |known| known.confirmed_at);
         if is_old(confirmed_at, now) && is_old(slot.asked_at, now) && slot.under_way().is_none() {
-            drop(self.begin(tenant, slot, now));
+            if let Ok(permit) = self.background.clone().try_acquire_owned() {
+                drop(self.begin(tenant, slot, now, Some(permit)));
+            }
         }
     }
 
@@ -211,6 +224,7 @@ impl Cache {
         tenant: TenantId,
         slot: &mut Slot,
         now: Timestamp,
+        permit: Option<OwnedSemaphorePermit>,
     ) -> watch::Receiver<Option<Told>> {
         let (sender, told) = watch::channel(None);
         let (cache, round) = (self.clone(), slot.round);
@@ -223,6 +237,7 @@ impl Cache {
             let answer = (cache.ask)(tenant, version).await;
             let told = cache.understood(answer, held);
             sender.send_replace(Some(cache.learn(tenant, (round, now), told)));
+            drop(permit);
         });
         told
     }
@@ -249,7 +264,6 @@ impl Cache {
     /// Keeps what came of a question, unless its round is over. Returns what its askers are told.
     fn learn(&self, tenant: TenantId, (round, asked_at): (u64, Timestamp), told: Told) -> Told {
         let mut kept = self.lock();
-        kept.note(&told);
         let Some(slot) = kept.tenants.get_mut(&tenant) else { return told };
         if slot.round != round {
             return told;
@@ -268,7 +282,7 @@ impl Cache {
             }
             told => told,
         };
-        slot.is_failing = told.is_err();
+        let was_failing = std::mem::replace(&mut slot.is_failing, told.is_err());
         match &told {
             Ok(Some(config)) => {
                 let config = config.clone();
@@ -278,6 +292,9 @@ impl Cache {
             }
             Ok(None) => _ = kept.tenants.remove(&tenant),
             Err(_) => {}
+        }
+        if was_failing != told.is_err() {
+            kept.say(tenant, &told, self.clock.now());
         }
         told
     }
@@ -301,18 +318,22 @@ impl Kept {
         slot
     }
 
-    /// Says it once when the CMS goes away, and once when it is back.
-    fn note(&mut self, told: &Told) {
-        match (told, self.is_away) {
-            (Err(why), false) => tracing::warn!(
-                %why,
+    /// Says that the CMS has begun to fail for a tenant, or has ceased to; of many tenants at once,
+    /// only of the first.
+    fn say(&mut self, tenant: TenantId, told: &Told, now: Timestamp) {
+        let said = &mut self.said[usize::from(told.is_ok())];
+        if !is_old(*said, now) {
+            return;
+        }
+        *said = now;
+        match told {
+            Err(why) => tracing::warn!(
+                %tenant, %why,
                 "the CMS does not help; what is known is decided by for at most {} minutes",
                 USED_WITHIN_US / 60 / SECOND_US
             ),
-            (Ok(_), true) => tracing::info!("the CMS answers again"),
-            _ => {}
+            Ok(_) => tracing::info!(%tenant, "the CMS answers again"),
         }
-        self.is_away = told.is_err();
     }
 }
 

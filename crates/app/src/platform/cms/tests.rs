@@ -18,7 +18,9 @@ use testkit::clock::ManualClock;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use super::cache::{REVALIDATED_AFTER_US, TENANTS_MAX, TROUBLE_TOLD_US, USED_WITHIN_US};
+use super::cache::{
+    BACKGROUND_MAX, REVALIDATED_AFTER_US, TENANTS_MAX, TROUBLE_TOLD_US, USED_WITHIN_US,
+};
 use super::*;
 use crate::command::apply::document::Document;
 
@@ -327,6 +329,45 @@ async fn what_is_kept_is_bounded_and_who_is_nobody_is_not_kept() {
     assert!(!stage.cache.still_holds(tenant(0), 1), "the one not used for the longest time");
     assert!(stage.cache.still_holds(tenant(1), 1));
     assert!(stage.cache.still_holds(tenant(TENANTS_MAX), 1));
+}
+
+#[tokio::test]
+async fn those_who_wait_are_not_behind_what_is_asked_in_the_background() {
+    let stage = stage();
+    let tenant = |n: usize| TenantId(Uuid::from_u128(n as u128));
+    for n in 0..10 {
+        stage.cache.config(tenant(n)).await.unwrap();
+    }
+    stage.asked();
+    stage.pass(REVALIDATED_AFTER_US);
+    stage.hold();
+    for n in 0..10 {
+        assert!(stage.cache.still_holds(tenant(n), 1));
+    }
+    stage.quiet().await;
+    assert_eq!(stage.asked().len(), BACKGROUND_MAX);
+    // Those left out are asked about when they are used next.
+    stage.cms.permits.add_permits(10);
+    stage.quiet().await;
+    for n in 0..10 {
+        assert!(stage.cache.still_holds(tenant(n), 1));
+        stage.quiet().await;
+    }
+    assert_eq!(stage.asked().len(), 10 - BACKGROUND_MAX);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_does_not_come_is_waited_for_a_while_and_can_be_waited_for_again() {
+    let stage = stage();
+    stage.hold();
+    let why = stage.given().await.expect_err("it hangs");
+    assert!(why.contains("too long"), "{why}");
+    let cache = stage.cache.clone();
+    let again = tokio::spawn(async move { cache.config(TENANT).await.unwrap().unwrap() });
+    stage.quiet().await;
+    stage.cms.permits.add_permits(1);
+    assert_eq!(again.await.unwrap().config_version, 1);
+    assert_eq!(stage.asked(), [None]);
 }
 
 /// A server that says these things, one to each who connects, and its address. What each asked is
