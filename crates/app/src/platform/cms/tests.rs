@@ -9,12 +9,15 @@ use std::time::Duration;
 
 use domain::compile::check_rule;
 use domain::config::{CampaignSource, TenantMode};
-use domain::id::CampaignId;
+use domain::id::{CampaignId, LimitId};
 use domain::limit::LimitSpec;
 use domain::time::{SECOND_US, Zone};
 use engine::metrics::Metrics;
 use http::api::campaigns::decision::Configuration;
+use store::control::{Change, tenants};
+use store::{DbOptions, SqliteDb};
 use testkit::clock::ManualClock;
+use testkit::dir::TempDir;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
@@ -304,6 +307,28 @@ async fn after_a_cohort_was_recomputed_it_is_asked_whatever_is_known() {
 }
 
 #[tokio::test]
+async fn an_answer_of_before_the_recompute_is_not_taken_for_one_of_after_it() {
+    let stage = stage();
+    assert_eq!(stage.given().await, Ok(Some(1)));
+    stage.pass(REVALIDATED_AFTER_US);
+    stage.hold();
+    assert!(stage.cache.still_holds(TENANT, 1), "asks in the background");
+    stage.quiet().await;
+    stage.in_force(Some(2));
+    stage.cache.doubt(TENANT);
+    let cache = stage.cache.clone();
+    let after = tokio::spawn(async move { cache.config(TENANT).await.unwrap().unwrap() });
+    stage.quiet().await;
+    // First comes what was asked first.
+    stage.cms.permits.add_permits(1);
+    stage.quiet().await;
+    assert!(!stage.cache.still_holds(TENANT, 1));
+    stage.cms.permits.add_permits(1);
+    assert_eq!(after.await.unwrap().config_version, 2);
+    assert!(stage.cache.still_holds(TENANT, 2));
+}
+
+#[tokio::test]
 async fn a_clock_that_is_set_back_keeps_nothing_alive() {
     let stage = stage();
     assert_eq!(stage.given().await, Ok(Some(1)));
@@ -467,6 +492,35 @@ async fn whatever_the_cms_says_leads_to_one_kind_of_failure() {
     asked.join().unwrap();
     let error = link("http://127.0.0.1:1").ask(TENANT, None).await.expect_err("nobody is there");
     assert_eq!(error.kind, Unavailable, "{error}");
+}
+
+#[tokio::test]
+async fn that_a_tenant_is_nobody_is_believed_only_if_the_store_says_so_too() {
+    let (dir, at) = (TempDir::new(), Timestamp::from_stored(1));
+    let db = SqliteDb::open(&dir.path().join("incent.db"), &DbOptions::default()).unwrap();
+    store::migrate::migrate(&db, at).await.unwrap();
+    let control = Control::Sqlite(db.clone());
+    let new = tenants::NewTenant {
+        tenant_id: TENANT,
+        name: "Shop".to_owned(),
+        time_zone: Zone::utc(),
+        allowed_lateness_s: 0,
+        coupon_key: [7; 32],
+        tenant_limit: (LimitId(Uuid::from_u128(1)), LimitSpec::default()),
+        user_limit: (LimitId(Uuid::from_u128(2)), LimitSpec::default()),
+    };
+    let change = Change { actor: "admin".to_owned(), at };
+    control.write(move |sql| tenants::create(sql, &new, &change)).await.unwrap();
+    let nobody = answer("404 Not Found", r#"{"code": "NOT_FOUND", "detail": "There is none."}"#);
+    let (url, asked) = says(&[&nobody, &nobody]);
+    let ask = asking(link(&url), control);
+    let error = ask(TENANT, None).await.expect_err("its events would be dead letters");
+    assert_eq!(error.kind, PortErrorKind::Unavailable, "{error}");
+    assert!(error.message.contains("same database"), "{error}");
+    let stranger = ask(TenantId(Uuid::from_u128(2)), None).await;
+    assert!(matches!(stranger, Ok(Answer::NoTenant)), "{stranger:?}");
+    asked.join().unwrap();
+    db.close().await;
 }
 
 #[tokio::test]
