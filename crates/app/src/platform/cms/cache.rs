@@ -211,10 +211,12 @@ impl Cache {
     fn used(self: &Arc<Self>, tenant: TenantId, slot: &mut Slot, now: Timestamp) {
         self.metrics.cms_given(if slot.is_failing { "stale" } else { "cache" });
         let confirmed_at = slot.known.as_ref().map_or(now, |known| known.confirmed_at);
-        if is_old(confirmed_at, now) && is_old(slot.asked_at, now) && slot.under_way().is_none() {
-            if let Ok(permit) = self.background.clone().try_acquire_owned() {
-                drop(self.begin(tenant, slot, now, Some(permit)));
-            }
+        let is_due = is_old(confirmed_at, now) && is_old(slot.asked_at, now);
+        if is_due
+            && slot.under_way().is_none()
+            && let Ok(permit) = self.background.clone().try_acquire_owned()
+        {
+            drop(self.begin(tenant, slot, now, Some(permit)));
         }
     }
 
