@@ -54,7 +54,7 @@ pub enum Command {
     /// Start a demo: real purchases in, incentives out, then serve
     Dev(command::dev::Args),
     /// Run the platform
-    Serve(command::serve::Args),
+    Serve(Box<command::serve::Args>),
     /// Bring tenants, limits, cohorts and campaigns to what files say
     Apply(command::apply::Args),
     /// Load events from a CSV or JSON-lines file

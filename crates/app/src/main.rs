@@ -49,7 +49,7 @@ fn main() -> ExitCode {
 fn run(command: Command, out: &Output) -> Outcome {
     match command {
         Command::Dev(args) => command::dev::run(args, out),
-        Command::Serve(args) => command::serve::run(args, out),
+        Command::Serve(args) => command::serve::run(*args, out),
         Command::Apply(args) => command::apply::run(args, out),
         Command::Import(args) => command::import::run(args, out),
         Command::Export(args) => command::export::run(args, out),

@@ -28,6 +28,8 @@ pub struct Start<'a> {
     pub roles: Roles,
     /// The admin's bearer token.
     pub admin_token: String,
+    /// The bearer token of the platform's own processes, if they share one.
+    pub service_token: Option<String>,
     /// The limits of a new tenant whose request names none.
     pub default_limits: NewLimits,
     /// Development mode.
@@ -56,6 +58,7 @@ impl Server {
         let mut config = Config::new(platform.server_key);
         config.services = start.roles.services();
         config.admin_token = Some(start.admin_token.into());
+        config.service_token = start.service_token.map(Into::into);
         config.default_limits = start.default_limits;
         config.dev = start.dev;
         let metrics = PushMetrics::register(&mut platform.registry);

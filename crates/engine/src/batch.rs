@@ -205,6 +205,7 @@ impl Decider {
     /// Makes sure of the tenants, and admits what the log has not: see [`crate::admission`].
     async fn admit(&mut self, records: &mut [Taken]) -> Result<Vec<Option<Refusal>>, PortError> {
         let tenants = records.iter().filter_map(|taken| Some(taken.record()?.event.tenant_id));
+        self.rules.forget_unheld(tenants.clone());
         self.rules.ensure(tenants).await?;
         if let Some(needs) = self.lanes.unknown(records) {
             let loaded = self.store.load(Arc::new(needs)).await?;

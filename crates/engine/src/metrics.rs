@@ -40,6 +40,8 @@ pub struct Metrics {
     aggregates_drift: Gauge,
     aggregates_behind: Gauge,
     aggregates_mended: Family<Label, Counter>,
+    cms_asked: Family<Label, Counter>,
+    cms_given: Family<Label, Counter>,
 }
 
 impl Metrics {
@@ -79,6 +81,10 @@ impl Metrics {
         r.register("aggregates_behind", help, m.aggregates_behind);
         let help = "Tenants whose aggregates were mended from the ledger, by reason";
         r.register("aggregates_mended", help, m.aggregates_mended);
+        let help = "Times the CMS was asked for a configuration, by its answer";
+        r.register("cms_asked", help, m.cms_asked);
+        let help = "Times a configuration was decided by or handed out, by where it came from";
+        r.register("cms_given", help, m.cms_given);
         metrics
     }
 
@@ -110,6 +116,8 @@ impl Metrics {
             aggregates_drift: Gauge::default(),
             aggregates_behind: Gauge::default(),
             aggregates_mended: Family::default(),
+            cms_asked: Family::default(),
+            cms_given: Family::default(),
         }
     }
 
@@ -226,6 +234,26 @@ impl Metrics {
     /// Counts a tenant whose aggregates were mended from the ledger: one of a few fixed words.
     pub fn aggregates_mended(&self, reason: &'static str) {
         self.aggregates_mended.get_or_create(&[("reason", reason)]).inc();
+    }
+
+    /// Counts a question to the CMS by its answer: one of a few fixed words.
+    pub fn cms_asked(&self, answer: &'static str) {
+        self.cms_asked.get_or_create(&[("answer", answer)]).inc();
+    }
+
+    /// Counts a use of a configuration by where it came from: one of a few fixed words.
+    pub fn cms_given(&self, from: &'static str) {
+        self.cms_given.get_or_create(&[("from", from)]).inc();
+    }
+
+    /// Questions to the CMS so far with this answer.
+    pub fn cms_answers(&self, answer: &'static str) -> u64 {
+        self.cms_asked.get_or_create(&[("answer", answer)]).get()
+    }
+
+    /// Uses of configurations so far that came from there.
+    pub fn cms_uses(&self, from: &'static str) -> u64 {
+        self.cms_given.get_or_create(&[("from", from)]).get()
     }
 
     /// Events decided so far with this outcome.

@@ -358,8 +358,18 @@ pub trait HotStore: Send + Sync {
 
 /// Where the calculator gets its configuration.
 pub trait ControlPlane: Send + Sync {
-    /// A tenant's configuration in force; `None` when there is no such tenant.
+    /// A tenant's configuration in force; `None` when there is no such tenant. It may be one that
+    /// was in force a while ago: the commit compares its version with the stored one. Never one that
+    /// [`Self::outdated`] has told of since it was asked for.
     fn config<'a>(&'a self, tenant: TenantId) -> PortFuture<'a, Option<TenantConfig>>;
+    /// Whether what was answered at this version may still be decided by without asking again.
+    /// Never waits. Where each answer is read anew it may: the commit tells when it has changed.
+    fn still_holds(&self, _tenant: TenantId, _config_version: i64) -> bool {
+        true
+    }
+    /// Tells that the store has another version than this one, so that no answer of it that was
+    /// asked for earlier is given again. Never waits.
+    fn outdated(&self, _tenant: TenantId, _config_version: i64) {}
     /// Recomputes a cohort as of a moment of the tenant's log and switches to the new membership.
     fn refresh_cohort<'a>(
         &'a self,

@@ -117,14 +117,29 @@ impl RulesCache {
         Ok(())
     }
 
-    /// Forgets a tenant's rules if they are not of this version. True when they were not.
-    pub fn forget_unless(&mut self, tenant: TenantId, config_version: i64) -> bool {
-        let known = self.tenants.get(&tenant);
-        let outdated = known.is_some_and(|t| t.rules.config_version() != config_version);
-        if outdated {
-            self.tenants.remove(&tenant);
+    /// Forgets those of the tenants whose rules the control plane does not stand for any more.
+    pub fn forget_unheld(&mut self, tenants: impl Iterator<Item = TenantId>) {
+        let mut last = None;
+        for tenant in tenants {
+            // Records of one tenant come in runs.
+            if last.replace(tenant) == Some(tenant) {
+                continue;
+            }
+            let version = self.tenants.get(&tenant).map(|known| known.rules.config_version());
+            if version.is_some_and(|version| !self.control.still_holds(tenant, version)) {
+                self.tenants.remove(&tenant);
+            }
         }
-        outdated
+    }
+
+    /// Forgets a tenant's rules if they are not of this version, which the store has, and tells the
+    /// control plane. True when they were not.
+    pub fn forget_unless(&mut self, tenant: TenantId, config_version: i64) -> bool {
+        let known = self.tenants.get(&tenant).map(|known| known.rules.config_version());
+        let Some(version) = known.filter(|known| *known != config_version) else { return false };
+        self.control.outdated(tenant, version);
+        self.tenants.remove(&tenant);
+        true
     }
 
     /// Forgets everything: something has changed, and we do not know what.

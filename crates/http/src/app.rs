@@ -66,6 +66,9 @@ pub struct Parts {
 pub struct Config {
     /// The platform admin's bearer token; `None` = nobody is the platform admin.
     pub admin_token: Option<Arc<str>>,
+    /// The bearer token of the platform's own processes, which read what they decide by; `None` =
+    /// nobody is one.
+    pub service_token: Option<Arc<str>>,
     /// Secret of this installation: seals page tokens. The same on every machine that serves it.
     pub server_key: [u8; 32],
     /// Development mode: the keys of a tenant's issuer may be fetched from this machine, by http.
@@ -103,6 +106,7 @@ impl Config {
     pub fn new(server_key: [u8; 32]) -> Self {
         Self {
             admin_token: None,
+            service_token: None,
             server_key,
             dev: false,
             default_limits: NewLimits::default(),
@@ -119,7 +123,7 @@ impl Config {
 
 impl std::fmt::Debug for Config {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The token and the key are secrets.
+        // The tokens and the key are secrets.
         f.debug_struct("Config")
             .field("dev", &self.dev)
             .field("rate", &self.rate)

@@ -177,6 +177,9 @@ fn security(access: Access) -> Value {
         Access::TenantOrUser(scope) => {
             json!([{ "apiKey": [scope] }, { "platformAdmin": [] }, { "endUser": [] }])
         }
+        Access::TenantOrService(scope) => {
+            json!([{ "apiKey": [scope] }, { "platformAdmin": [] }, { "service": [] }])
+        }
         Access::EndUser => json!([{ "endUser": [] }]),
     }
 }
@@ -222,6 +225,11 @@ fn schemes() -> Value {
             "type": "http",
             "scheme": "bearer",
             "description": "The platform admin's token. To act for a tenant, name it in the header `Incent-Tenant`.",
+        },
+        "service": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "The token that the platform's own processes share, for what calculators decide by.",
         },
         "apiKey": {
             "type": "http",

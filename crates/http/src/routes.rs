@@ -5,7 +5,7 @@ use axum::http::Method;
 
 use crate::api::*;
 use crate::push::{sse, upgrade};
-use crate::route::Access::{Admin, Public, Tenant, TenantOrUser};
+use crate::route::Access::{Admin, Public, Tenant, TenantOrService, TenantOrUser};
 use crate::route::Route;
 use crate::route::Scope::*;
 
@@ -34,7 +34,7 @@ pub fn table() -> Vec<Route> {
         GET  "/api/v1/users/{userId}/progress",   TenantOrUser(UsersRead)      => users::progress;
 
         POST "/api/v1/campaigns",                         Tenant(CampaignsWrite) => campaigns::create;
-        GET  "/api/v1/campaigns/search",                  Tenant(CampaignsRead)  => campaigns::search;
+        GET  "/api/v1/campaigns/search",                  TenantOrService(CampaignsRead) => campaigns::search;
         GET  "/api/v1/campaigns/{campaignId}",            Tenant(CampaignsRead)  => campaigns::read;
         PUT  "/api/v1/campaigns/{campaignId}",            Tenant(CampaignsWrite) => campaigns::update;
         POST "/api/v1/campaigns/{campaignId}:activate",   Tenant(CampaignsWrite) => campaigns::activate;

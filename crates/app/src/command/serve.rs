@@ -43,6 +43,16 @@ pub fn run(args: Args, out: &Output) -> Outcome {
                  to try things out, incent dev makes one",
             ));
     };
+    let service_token = match &settings.profile {
+        Profile::Embedded => None,
+        #[cfg(feature = "distributed")]
+        Profile::Distributed(services) => services.service_token.clone(),
+    };
+    if service_token.as_ref() == Some(&admin_token) {
+        return Err(Failure::usage("the service token is the admin token")
+            .why("whoever read it from a process that only decides could do everything")
+            .mend("make another one: openssl rand -hex 32"));
+    }
     telemetry::start(out, settings.log_format, &settings.log)?;
     let options = DbOptions::default();
     let data = match &settings.profile {
@@ -60,6 +70,7 @@ pub fn run(args: Args, out: &Output) -> Outcome {
         data,
         roles,
         admin_token,
+        service_token,
         default_limits: settings.default_limits,
         dev: false,
     };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{analytics, server::ServerFile};
+use super::{analytics, cms, server::ServerFile};
 use crate::failure::{Failure, Outcome};
 
 /// Flags and variables that choose and describe the distributed profile.
@@ -61,6 +61,9 @@ pub struct Flags {
     /// Where captured incentives land.
     #[command(flatten)]
     pub analytics: analytics::Flags,
+    /// Where the CMS is.
+    #[command(flatten)]
+    pub cms: cms::Flags,
     /// Further properties of librdkafka; they stand in the file only.
     #[arg(skip)]
     pub kafka_properties: BTreeMap<String, String>,
@@ -110,6 +113,7 @@ impl Flags {
                 file.incentives_days.map(|days| days.get()),
             ),
             analytics: self.analytics.over(file),
+            cms: self.cms.over(file),
             kafka_properties: file.kafka_properties.clone().unwrap_or_default(),
         }
     }
@@ -135,6 +139,8 @@ impl Flags {
             ("schema-registry", self.schema_registry.is_some()),
             ("schema-registry-authorization", self.schema_registry_authorization.is_some()),
             ("redis-url", self.redis_url.is_some()),
+            ("cms-url", self.cms.cms_url.is_some()),
+            ("service-token", self.cms.service_token.is_some()),
             ("server-key", self.server_key.is_some()),
             ("events-days", self.events_days.is_some()),
             ("incentives-days", self.incentives_days.is_some()),
@@ -176,6 +182,7 @@ mod in_force {
 
     use super::Flags;
     use super::analytics::Landing;
+    use super::cms::Cms;
     use crate::failure::{Failure, Outcome};
 
     /// What is kept for ever is kept for a hundred years.
@@ -200,6 +207,10 @@ mod in_force {
         pub aggregates_check_every: Duration,
         /// Where captured incentives land, if they do.
         pub landing: Option<Landing>,
+        /// The CMS, if a process that only decides asks it.
+        pub cms: Option<Cms>,
+        /// The token that the platform's own processes share, if they do.
+        pub service_token: Option<String>,
     }
 
     impl Flags {
@@ -214,6 +225,8 @@ mod in_force {
                 retention: self.retention(),
                 aggregates_check_every: self.aggregates_check_every(),
                 landing: self.analytics.landing(),
+                cms: self.cms.cms()?,
+                service_token: self.cms.token()?,
             })
         }
 

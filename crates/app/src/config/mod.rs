@@ -2,6 +2,7 @@
 //! defaults.
 
 pub mod analytics;
+pub mod cms;
 pub mod connection;
 pub mod distributed;
 pub mod document;

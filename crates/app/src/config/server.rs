@@ -114,6 +114,12 @@ domain::shape! {
         "schemaRegistryAuthorization" schema_registry_authorization: Option<Text<1, 2000>>,
         /// Redis in front of the limits, as `redis://host:6379`; without it PostgreSQL alone decides.
         "redisUrl" redis_url: Option<Text<1, 2000>>,
+        /// The CMS, as `http://cms:8080`, for processes with the role `ic` and without `cms`; without it
+        /// they read what decides from the database.
+        "cmsUrl" cms_url: Option<Text<1, 2000>>,
+        /// Token that the platform's own processes share, at least 32 characters: they show it to the
+        /// CMS. Better kept in `INCENT_SERVICE_TOKEN`.
+        "serviceToken" service_token: Option<Text<1, 512>>,
         /// Secret that all processes share, 32 bytes in hexadecimal. Better kept in
         /// `INCENT_SERVER_KEY`.
         "serverKey" server_key: Option<Text<64, 64>>,

@@ -20,7 +20,7 @@ use store::{PgDb, PgOptions};
 use tokio_util::sync::CancellationToken;
 
 use super::landing::{self, Coast};
-use super::{Base, Holder, House, Sources, aggregates};
+use super::{Base, Holder, House, Sources, aggregates, cms};
 use crate::config::distributed::Distributed;
 use crate::failure::{Code, Failure, Outcome};
 use crate::housekeeping::{keep_house, keep_partitions};
@@ -80,6 +80,7 @@ pub(super) async fn open(
     };
     let bus = Arc::new(bus);
     let control = Control::Postgres(db.clone());
+    let (plane, cms) = cms::plane(settings, roles, &control, sources).await?;
     let hot: Arc<dyn HotStore> = Arc::new(PgHotStore::new(db.clone()));
     let limits = match (&settings.redis_url, roles.calculator) {
         (Some(url), true) => Some(limits(url, hot.clone(), sources)?),
@@ -107,28 +108,27 @@ pub(super) async fn open(
         house.run(|stop| keep_house(control.clone(), clock.clone(), stop));
         house.run(|stop| keep_partitions(db.clone(), clock, retention, stop));
     }
-    let postgres = {
-        let db = db.clone();
-        watched(&mut house, "postgresql", move || {
-            let db = db.clone();
-            async move { Ok(db.ping().await?) }
-        })
-    };
-    let kafka = {
-        let bus = bus.clone();
-        watched(&mut house, "kafka", move || {
-            let bus = bus.clone();
-            async move { bus.ping().await }
-        })
-    };
-    let mut probes = vec![postgres, kafka];
+    let mut probes = services(&mut house, &db, &bus);
+    probes.extend(cms);
     probes.extend(aggregator.as_ref().map(|running| aggregates::probe(running, roles)));
     let coast = Coast { db: &db, clock: &sources.clock, registry, house: &mut house };
     probes.extend(landing::start(settings, roles, coast).await?);
     let connections = Connections { db, bus: bus.clone(), listener, aggregator };
     let (holder, server_key) = (Holder::Distributed(connections), settings.server_key);
     let aggregates = answers;
-    Ok(Base { control, hot, aggregates, hub, bus, limits, probes, server_key, house, holder })
+    Ok(Base {
+        control,
+        plane,
+        hot,
+        aggregates,
+        hub,
+        bus,
+        limits,
+        probes,
+        server_key,
+        house,
+        holder,
+    })
 }
 
 /// Redis in front of the limits. It need not be there: it advises.
@@ -174,6 +174,20 @@ pub async fn wait_for<T>(
         tracing::warn!(service, %error, ?pause, "waiting for it before starting");
         tokio::time::sleep(pause).await;
     }
+}
+
+/// Looks after what every process needs.
+fn services(house: &mut House, db: &PgDb, bus: &Arc<KafkaBus>) -> Vec<Probe> {
+    let (db, bus) = (db.clone(), bus.clone());
+    let postgres = watched(house, "postgresql", move || {
+        let db = db.clone();
+        async move { Ok(db.ping().await?) }
+    });
+    let kafka = watched(house, "kafka", move || {
+        let bus = bus.clone();
+        async move { bus.ping().await }
+    });
+    vec![postgres, kafka]
 }
 
 /// Looks after a service until told to stop, and tells `/readyz`.

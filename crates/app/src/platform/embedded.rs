@@ -8,7 +8,7 @@ use engine::crew::Board;
 use engine::hub::{Hub, HubSettings};
 use engine::ports::HotStore;
 use http::Probe;
-use store::control::{Control, LedgerAnswers, jobs};
+use store::control::{Control, LedgerAnswers, LocalControlPlane, jobs};
 use store::embedded::SqliteBus;
 use store::hot::SqliteHotStore;
 use store::{DbOptions, SqliteDb};
@@ -57,7 +57,20 @@ pub(super) async fn open(dir: &Path, options: &DbOptions, sources: &Sources) -> 
     // The commit itself decides on limits, and nobody else has a view of them.
     let limits = None;
     let aggregates = Arc::new(LedgerAnswers::new(control.clone()));
-    Ok(Base { control, hot, aggregates, hub, bus, limits, probes, server_key, house, holder })
+    let plane = Arc::new(LocalControlPlane::new(control.clone(), clock.clone()));
+    Ok(Base {
+        control,
+        plane,
+        hot,
+        aggregates,
+        hub,
+        bus,
+        limits,
+        probes,
+        server_key,
+        house,
+        holder,
+    })
 }
 
 /// Waits until the calculator has taken the log over. Errors: it does not, and why.

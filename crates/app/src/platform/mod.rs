@@ -4,6 +4,8 @@
 #[cfg(feature = "distributed")]
 mod aggregates;
 #[cfg(feature = "distributed")]
+mod cms;
+#[cfg(feature = "distributed")]
 mod distributed;
 mod embedded;
 #[cfg(feature = "distributed")]
@@ -17,11 +19,11 @@ use engine::crew::{Board, Crew, CrewSettings, Gear};
 use engine::hub::Hub;
 use engine::ingest::Ingest;
 use engine::metrics::Metrics;
-use engine::ports::{Bus, Clock, HotStore, IdGen, LimitGate};
+use engine::ports::{Bus, Clock, ControlPlane, HotStore, IdGen, LimitGate};
 use engine::worker::Ports;
 use http::{Decided, Probe};
 use prometheus_client::registry::Registry;
-use store::control::{Control, LocalControlPlane};
+use store::control::Control;
 use store::{DbOptions, SqliteDb};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -34,6 +36,8 @@ use crate::roles::Roles;
 
 #[cfg(feature = "distributed")]
 pub use aggregates::keeper;
+#[cfg(feature = "distributed")]
+pub use cms::check as check_cms;
 #[cfg(feature = "distributed")]
 pub use distributed::wait_for;
 pub use embedded::PARTITION;
@@ -82,6 +86,8 @@ pub struct Platform {
 /// What a profile brings along.
 struct Base {
     control: Control,
+    /// Where the calculator gets its rules.
+    plane: Arc<dyn ControlPlane>,
     hot: Arc<dyn HotStore>,
     aggregates: Arc<dyn Aggregates>,
     hub: Arc<Hub>,
@@ -139,11 +145,10 @@ impl Platform {
 
     fn of(base: Base, sources: Sources, mut registry: Registry, roles: Roles) -> Self {
         let Sources { clock, ids, metrics } = sources;
-        let Base { control, hot, aggregates, hub, bus, limits, .. } = base;
+        let Base { control, plane, hot, aggregates, hub, bus, limits, .. } = base;
         let (mut probes, server_key) = (base.probes, base.server_key);
         let (house, holder) = (base.house, base.holder);
         hub.metrics().register(&mut registry);
-        let plane = Arc::new(LocalControlPlane::new(control.clone(), clock.clone()));
         let ingest =
             Arc::new(Ingest::new(bus.clone(), clock.clone(), ids.clone(), metrics.clone()));
         let store = hot.clone();

@@ -38,6 +38,8 @@ struct World {
     stale: Mutex<usize>,
     batches: Mutex<Vec<Arc<BatchCommit>>>,
     refresh_fails: bool,
+    /// The control plane does not stand for what it said.
+    doubted: Mutex<bool>,
 }
 
 fn world(refresh: Option<Period>, computed_at: Option<Timestamp>) -> World {
@@ -61,6 +63,7 @@ fn world(refresh: Option<Period>, computed_at: Option<Timestamp>) -> World {
         stale: Mutex::new(0),
         batches: Mutex::default(),
         refresh_fails: false,
+        doubted: Mutex::new(false),
     }
 }
 
@@ -120,6 +123,16 @@ impl ControlPlane for World {
     fn config(&self, tenant: TenantId) -> PortFuture<'_, Option<TenantConfig>> {
         note(&self.diary, "config".to_owned());
         ready((tenant == TENANT).then(|| self.config.lock().expect("no panic").clone()))
+    }
+    fn still_holds(&self, _: TenantId, config_version: i64) -> bool {
+        let doubted = *self.doubted.lock().expect("no panic");
+        if doubted {
+            note(&self.diary, format!("{config_version} does not hold"));
+        }
+        !doubted
+    }
+    fn outdated(&self, _: TenantId, config_version: i64) {
+        note(&self.diary, format!("{config_version} is outdated"));
     }
     fn refresh_cohort(&self, _: TenantId, _: CohortId, as_of: Timestamp) -> PortFuture<'_, ()> {
         note(&self.diary, format!("refresh {as_of}"));
@@ -234,9 +247,22 @@ async fn a_changed_configuration_is_seen_before_anything_is_decided() {
     run(&world, &mut decider, &records(&[NOON])).await;
     world.config.lock().expect("no panic").config_version = 2;
     let diary = run(&world, &mut decider, &records(&[NOON])).await;
-    assert_eq!(diary, ["config", "commit 0..1"]);
+    // The control plane hears of it first, so that it does not say the same again.
+    assert_eq!(diary, ["1 is outdated", "config", "commit 0..1"]);
     let batches = world.batches.lock().expect("no panic");
     assert_eq!(batches[1].config_versions, BTreeMap::from([(TENANT, 2)]));
+}
+
+#[tokio::test]
+async fn what_the_control_plane_does_not_stand_for_is_asked_for_again() {
+    let world = Arc::new(world(None, None));
+    let mut decider = decider(&world);
+    let diary = run(&world, &mut decider, &records(&[NOON])).await;
+    assert_eq!(diary, ["config", "commit 0..1"]);
+    assert_eq!(run(&world, &mut decider, &records(&[NOON])).await, ["commit 0..1"]);
+    *world.doubted.lock().expect("no panic") = true;
+    let diary = run(&world, &mut decider, &records(&[NOON, NOON])).await;
+    assert_eq!(diary, ["1 does not hold", "config", "commit 0..2"]);
 }
 
 #[tokio::test]

@@ -31,6 +31,9 @@ pub enum Caller {
         /// For whom.
         tenant: Option<TenantId>,
     },
+    /// Another process of the platform, by the service credential. It reads what it decides by, of
+    /// any tenant, and nothing else.
+    Service,
     /// A tenant's backend, by its API key.
     Key {
         /// Whose key.
@@ -54,6 +57,8 @@ pub enum Caller {
 pub enum CredentialId {
     /// The platform admin's token.
     Admin,
+    /// The token of the platform's own processes.
+    Service,
     /// An API key.
     Key(KeyId),
     /// An end user.
@@ -64,7 +69,7 @@ impl Caller {
     /// On whose behalf; `None` for the public, and for the platform admin unless bound to a tenant.
     pub fn tenant(&self) -> Option<TenantId> {
         match self {
-            Self::Anonymous => None,
+            Self::Anonymous | Self::Service => None,
             Self::Admin { tenant } => *tenant,
             Self::Key { tenant, .. } | Self::User { tenant, .. } => Some(*tenant),
         }
@@ -73,20 +78,26 @@ impl Caller {
     pub fn is_admin(&self) -> bool {
         matches!(self, Self::Admin { .. })
     }
+    /// True for those who belong to no tenant and may name any.
+    pub fn is_above_tenants(&self) -> bool {
+        matches!(self, Self::Admin { .. } | Self::Service)
+    }
     /// What their credential is known by.
     pub fn credential(&self) -> Option<CredentialId> {
         match self {
             Self::Anonymous => None,
             Self::Admin { .. } => Some(CredentialId::Admin),
+            Self::Service => Some(CredentialId::Service),
             Self::Key { key, .. } => Some(CredentialId::Key(*key)),
             Self::User { tenant, user } => Some(CredentialId::User(*tenant, user.clone())),
         }
     }
-    /// Who acted, for the audit log: `admin`, `key:…`, `user:…`.
+    /// Who acted, for the audit log: `admin`, `service`, `key:…`, `user:…`.
     pub fn actor(&self) -> String {
         match self {
             Self::Anonymous => "anonymous".to_owned(),
             Self::Admin { .. } => "admin".to_owned(),
+            Self::Service => "service".to_owned(),
             Self::Key { key, .. } => format!("key:{key}"),
             Self::User { user, .. } => format!("user:{user}"),
         }
@@ -134,7 +145,15 @@ async fn reach(
     }
     match (&caller, route.access) {
         (Caller::Admin { .. }, _) => Ok(caller),
-        (Caller::Key { scopes, .. }, Access::Tenant(scope) | Access::TenantOrUser(scope)) => {
+        (Caller::Service, Access::TenantOrService(_)) => Ok(caller),
+        (Caller::Service, _) => {
+            let detail = "The service credential only reads what calculators decide by.";
+            Err(Problem::new(Code::Forbidden, detail))
+        }
+        (
+            Caller::Key { scopes, .. },
+            Access::Tenant(scope) | Access::TenantOrUser(scope) | Access::TenantOrService(scope),
+        ) => {
             if scopes.contains(&scope) {
                 Ok(caller)
             } else {
@@ -175,10 +194,14 @@ async fn identify(app: &App, token: &str) -> Result<Caller, Problem> {
         let key = key::ApiKey::parse(token).ok_or_else(unknown_credential)?;
         return app.shared().directory.holder_of(app, &key).await;
     }
-    if let Some(admin) = &app.config.admin_token
-        && bool::from(admin.as_bytes().ct_eq(token.as_bytes()))
-    {
+    let is = |secret: &Option<Arc<str>>| {
+        secret.as_ref().is_some_and(|s| bool::from(s.as_bytes().ct_eq(token.as_bytes())))
+    };
+    if is(&app.config.admin_token) {
         return Ok(Caller::Admin { tenant: None });
+    }
+    if is(&app.config.service_token) {
+        return Ok(Caller::Service);
     }
     let user = verify_user(app, token).await?;
     Ok(Caller::User { tenant: user.tenant, user: user.user })
@@ -215,6 +238,8 @@ fn bind_tenant(
     let named = in_path.or(in_header);
     match caller {
         Caller::Admin { .. } => Ok(Caller::Admin { tenant: named }),
+        // It acts for no tenant, so a path of one is as far from it as any other.
+        Caller::Service if in_header.is_none() => Ok(Caller::Service),
         other if named.is_none() || named == other.tenant() => Ok(other),
         _ => Err(Problem::not_found("tenant")),
     }

@@ -82,18 +82,20 @@ impl Call {
     /// platform admin has not named one.
     pub fn tenant(&self) -> Result<TenantId, Problem> {
         self.caller.tenant().ok_or_else(|| {
-            let detail =
-                "You act as the platform admin: name the tenant in the header Incent-Tenant.";
+            let detail = match self.caller {
+                Caller::Service => "Name the tenant in the parameter tenantId.",
+                _ => "You act as the platform admin: name the tenant in the header Incent-Tenant.",
+            };
             Problem::new(Code::TenantRequired, detail)
         })
     }
 
     /// The tenant that a body, path or query names: the caller's own, or any for the platform admin
-    /// who has not bound himself to one. Errors: [`Code::NotFound`] for somebody else's.
+    /// who has not bound himself to one, and for the platform's own processes. Errors: [`Code::NotFound`] for somebody else's.
     pub fn tenant_named(&self, named: Option<TenantId>) -> Result<TenantId, Problem> {
         match (named, self.caller.tenant()) {
             (Some(named), Some(own)) if named != own => Err(Problem::not_found("tenant")),
-            (Some(named), None) if !self.caller.is_admin() => {
+            (Some(named), None) if !self.caller.is_above_tenants() => {
                 // A caller without a tenant who is no admin reaches no route that names one.
                 Err(Problem::internal(format_args!("tenant {named} named by {:?}", self.caller)))
             }

@@ -217,7 +217,7 @@ pub async fn not_served(service: Service, request: Request) -> Response<Body> {
         "This process does not serve it: its roles leave {service} out. Ask one that has the role \
          {service}."
     );
-    respond(&request, Problem::new(Code::NotFound, detail))
+    respond(&request, Problem::new(Code::NotServedHere, detail))
 }
 
 /// The path has routes, but none with this method: 405.

@@ -53,6 +53,8 @@ codes! {
     Forbidden = "FORBIDDEN", FORBIDDEN, false, "The credential does not allow this";
     /// There is no such thing, or it belongs to another tenant, which looks the same.
     NotFound = "NOT_FOUND", NOT_FOUND, false, "Not found";
+    /// The address belongs to a role that this process does not have. Ask a process that has it.
+    NotServedHere = "NOT_SERVED_HERE", NOT_FOUND, false, "Another process serves this";
     /// The path exists, but not with this method. The header `Allow` lists those that do.
     MethodNotAllowed = "METHOD_NOT_ALLOWED", METHOD_NOT_ALLOWED, false, "The method is not allowed";
     /// The body did not arrive in time. Send it again.

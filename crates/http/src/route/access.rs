@@ -49,6 +49,9 @@ pub enum Access {
     Tenant(Scope),
     /// As [`Access::Tenant`], or the end user whose id stands in the path.
     TenantOrUser(Scope),
+    /// As [`Access::Tenant`], or another process of the platform, by the service credential, for any
+    /// tenant.
+    TenantOrService(Scope),
     /// An end user, by a token of the tenant's issuer, and nobody else.
     EndUser,
 }
@@ -58,7 +61,9 @@ impl Access {
     pub fn scope(self) -> Option<Scope> {
         match self {
             Self::Public | Self::Admin | Self::EndUser => None,
-            Self::Tenant(scope) | Self::TenantOrUser(scope) => Some(scope),
+            Self::Tenant(scope) | Self::TenantOrUser(scope) | Self::TenantOrService(scope) => {
+                Some(scope)
+            }
         }
     }
 }

@@ -135,6 +135,8 @@ async fn without_a_valid_credential_there_is_only_401() {
         "nonsense".to_owned(),
         "admin-token-of-the-test".to_owned(),
         format!("{}x", crate::support::ADMIN),
+        "service-token-of-another-place-0123456789".to_owned(),
+        crate::support::SERVICE[1..].to_owned(),
         altered,
         revoked,
         expired,
@@ -221,6 +223,33 @@ async fn another_tenants_things_are_not_there() {
     let borrowed = json!({ "name": "x", "type": "SIMPLE", "rule": points_rule(),
                            "cohortId": world.things.cohort });
     bearer.post("/api/v1/campaigns", borrowed).await.refused(422, "INVALID_DOCUMENT");
+}
+
+#[tokio::test]
+async fn the_service_credential_reads_what_decides_and_nothing_else() {
+    let world = World::new().await;
+    let service = world.server.service();
+    let mut reached = Vec::new();
+    for route in guarded() {
+        let path = world.foreign_path(&route);
+        let (status, body, text) = call(&service, &route, &path).await;
+        match route.access {
+            Access::TenantOrService(_) => reached.push(route.doc.id),
+            // Only users come in there, and it is no token of one.
+            Access::EndUser => assert_eq!(status, 401, "{route:?} {body}"),
+            _ => {
+                let refused = (status, body["code"].as_str());
+                assert_eq!(refused, (403, Some("FORBIDDEN")), "{route:?} {body}");
+                assert!(!text.contains("theirs"), "{route:?} leaks: {text}");
+            }
+        }
+    }
+    // By name: what it reaches by mistake fails here.
+    assert_eq!(reached, ["searchCampaigns"]);
+    // It acts for nobody: the tenant is what the query names.
+    let path = format!("/api/v1/campaigns/search?view=DECISION&tenantId={}", world.own);
+    service.get(&path).await.expect(200);
+    service.acting_for(world.own).get(&path).await.refused(404, "NOT_FOUND");
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod aggregates;
 mod bad_input;
 mod cohorts;
 mod conventions;
+mod decision;
 mod dispatch;
 mod events;
 mod isolation;

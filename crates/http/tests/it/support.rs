@@ -26,6 +26,8 @@ use tower::ServiceExt as _;
 
 /// The platform admin's token.
 pub const ADMIN: &str = "admin-token-of-the-tests";
+/// The token of the platform's own processes.
+pub const SERVICE: &str = "service-token-of-the-tests-0123456789";
 
 /// A server with everything behind it.
 pub struct Server {
@@ -92,7 +94,12 @@ impl Server {
         let stop = CancellationToken::new();
         tokio::spawn(worker.run(stop.clone()));
 
-        let config = Config { admin_token: Some(ADMIN.into()), dev: true, ..Config::new([7; 32]) };
+        let config = Config {
+            admin_token: Some(ADMIN.into()),
+            service_token: Some(SERVICE.into()),
+            dev: true,
+            ..Config::new([7; 32])
+        };
         let aggregates = Arc::new(LedgerAnswers::new(control.clone()));
         let app = App::new(Parts {
             control,
@@ -129,6 +136,11 @@ impl Server {
     /// The platform admin.
     pub fn admin(&self) -> Caller<'_> {
         self.bearer(ADMIN)
+    }
+
+    /// Another process of the platform.
+    pub fn service(&self) -> Caller<'_> {
+        self.bearer(SERVICE)
     }
 
     /// A new tenant.

@@ -110,6 +110,7 @@ async fn start(args: &Args, dir: &DataDir, out: &Output) -> Outcome<(Server, Arc
         data: Data::Dir(dir.path(), &options),
         roles: Roles::ALL,
         admin_token: admin_token.clone(),
+        service_token: None,
         default_limits: NewLimits::default(),
         dev: true,
     };

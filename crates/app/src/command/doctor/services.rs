@@ -13,8 +13,10 @@ use store::{PgDb, PgOptions};
 
 use super::{Check, Found, captured};
 use crate::command::serve::runtime;
+use crate::config::cms::Cms;
 use crate::config::distributed::Flags;
 use crate::failure::{Code, Failure, Outcome};
+use crate::platform::check_cms;
 
 /// The oldest PostgreSQL that is supported, as `server_version_num` says it.
 const POSTGRES_LEAST: i64 = 150_000;
@@ -65,6 +67,9 @@ pub(super) fn examine(flags: &Flags, deep: bool) -> Outcome<Found> {
             if deep && has_schema {
                 captured::aggregates(url, &db, &mut checks).await?;
             }
+        }
+        if let Some(cms) = flags.cms.cms()? {
+            checks.push(campaigns(&cms).await);
         }
         if let Some(place) = flags.analytics.landing().filter(|_| deep) {
             checks.extend(landing(&db, &place.dir).await);
@@ -150,6 +155,19 @@ async fn landing(db: &PgDb, dir: &Path) -> Option<Check> {
     let (days, day) = (drift.days.len(), day.date());
     let why = format!("{days} days differ; {day}: {stored} in the database, {landed} landed");
     Some(Check::bad(COMPLETE, why, MEND))
+}
+
+/// Whether the CMS lets a process that only decides read what it decides by.
+async fn campaigns(cms: &Cms) -> Check {
+    let states = format!("the CMS at {} tells what decides", cms.url);
+    match check_cms(cms).await {
+        Ok(()) => Check::well(states),
+        Err(error) => Check::bad(
+            &states,
+            error.to_string(),
+            "see that a process with the role cms runs there and has the same service token",
+        ),
+    }
 }
 
 fn topic(found: &TopicState) -> Check {

@@ -1,6 +1,7 @@
 //! The distributed profile as it runs: real processes on real PostgreSQL and Kafka.
 
 mod captured;
+mod cms;
 mod connector;
 mod landing;
 mod stage;

@@ -103,8 +103,19 @@ impl Stage {
 
     /// The same with further variables.
     pub fn serve_as(&self, name: &str, roles: &str, variables: &[(&str, &str)]) -> Platform {
+        self.serve_at("127.0.0.1:0", name, roles, variables)
+    }
+
+    /// The same at this address.
+    pub fn serve_at(
+        &self,
+        address: &str,
+        name: &str,
+        roles: &str,
+        variables: &[(&str, &str)],
+    ) -> Platform {
         let log = File::create(self.dir().join(format!("{name}.log"))).unwrap();
-        let mut command = self.command(&["serve", "--listen", "127.0.0.1:0", "--roles", roles]);
+        let mut command = self.command(&["serve", "--listen", address, "--roles", roles]);
         command.env("INCENT_ADMIN_TOKEN", ADMIN).env("INCENT_LOG", "info").stderr(log);
         command.envs(variables.iter().copied());
         Platform::ready(&mut command, self.dir())
@@ -160,6 +171,14 @@ impl Stage {
             self.rows("select pg_sleep(0.1)::text");
         }
     }
+}
+
+/// What is at an address, for the admin: status and text.
+pub fn look(url: &str) -> (u16, String) {
+    let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
+    let mut answer = agent.get(url).header("authorization", format!("Bearer {ADMIN}")).call();
+    let answer = answer.as_mut().unwrap_or_else(|error| panic!("{url}: {error}"));
+    (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
 }
 
 /// The URL of another database of the same server.

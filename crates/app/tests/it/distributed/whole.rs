@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::stage::{PATIENCE, Stage, send_batch};
+use super::stage::{PATIENCE, Stage, look, send_batch};
 use crate::support::{ADMIN, Platform, lines_of, next_line};
 
 const TENANTS: usize = 4;
@@ -75,17 +75,11 @@ fn each_event_is_decided_once_across_processes_and_a_death() {
 }
 
 fn roles_are_kept_apart(front: &Platform, calculator: &Platform) {
-    let status = |url: String| {
-        let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
-        let mut answer = agent.get(&url).header("authorization", format!("Bearer {ADMIN}")).call();
-        let answer = answer.as_mut().unwrap();
-        (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
-    };
-    let (code, problem) = status(format!("{}/ws", front.url));
+    let (code, problem) = look(&format!("{}/ws", front.url));
     assert!(code == 404 && problem.contains("the role dcm"), "{code} {problem}");
-    let (code, problem) = status(format!("{}/api/v1/tenants", calculator.url));
+    let (code, problem) = look(&format!("{}/api/v1/tenants", calculator.url));
     assert!(code == 404 && problem.contains("the role cms"), "{code} {problem}");
-    let (code, ready) = status(format!("{}/readyz", calculator.url));
+    let (code, ready) = look(&format!("{}/readyz", calculator.url));
     assert!(code == 200 && ready.contains("kafka") && ready.contains("postgresql"), "{ready}");
 }
 

@@ -2,6 +2,7 @@
 
 pub mod activate;
 pub mod create;
+pub mod decision;
 pub mod end;
 pub mod list;
 pub mod pause;
