@@ -27,10 +27,15 @@ const MEMBERS: &str = "
     from unnest($1::uuid[], $2::bigint[]) as c (cohort_id, version)
     join cohort_members m on m.cohort_id = c.cohort_id and m.membership_version = c.version
     where m.user_id = any($3) order by m.user_id, m.cohort_id";
+// Keys are looked up one by one. Left to choose, the planner joins by reading the whole of a table
+// that has grown since it was last analysed: `offset 0` keeps it from that.
 const MARKS: &str = "
     select m.user_id, m.mark_key
-    from unnest($1::uuid[], $2::uuid[]) as k (user_id, mark_key)
-    join user_marks m on m.user_id = k.user_id and m.mark_key = k.mark_key";
+    from unnest($1::uuid[], $2::uuid[]) as k (user_id, mark_key),
+    lateral (
+        select * from user_marks m
+        where m.user_id = k.user_id and m.mark_key = k.mark_key offset 0
+    ) m";
 const USAGE: &str = "
     select u.tenant_id, u.limit_key, u.bucket, u.used
     from unnest($1::uuid[], $2::text[], $3::bigint[]) as k (tenant_id, limit_key, since)
@@ -39,8 +44,11 @@ const USAGE: &str = "
     order by u.tenant_id, u.limit_key, u.bucket";
 const EVENT_IDS: &str = "
     select i.tenant_id, i.event_key, i.content_hash
-    from unnest($1::uuid[], $2::uuid[]) as k (tenant_id, event_key)
-    join event_ids i on i.tenant_id = k.tenant_id and i.event_key = k.event_key";
+    from unnest($1::uuid[], $2::uuid[]) as k (tenant_id, event_key),
+    lateral (
+        select * from event_ids i
+        where i.tenant_id = k.tenant_id and i.event_key = k.event_key offset 0
+    ) i";
 
 pub(super) async fn load(db: &PgDb, needs: &Needs) -> Result<Loaded> {
     let client = db.client().await?;

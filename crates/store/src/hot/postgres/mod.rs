@@ -9,9 +9,10 @@ mod rows;
 mod take_over;
 mod write;
 
+use std::pin::Pin;
 use std::sync::Arc;
 
-use deadpool_postgres::Object;
+use deadpool_postgres::{Object, Transaction};
 use domain::decide::{Loaded, Needs};
 use domain::id::{EventId, EventKey, IncentiveId, TenantId, UserId};
 use domain::incentive::Incentive;
@@ -20,7 +21,8 @@ use engine::ports::{
     BatchCommit, Committed, HotStore, IncentiveEvent, Place, PortFuture, Position,
 };
 use tokio_postgres::Row;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::binary_copy::BinaryCopyInWriter;
+use tokio_postgres::types::{ToSql, Type};
 
 pub use self::ledger::PgLedger;
 use super::encode::EncodedBatch;
@@ -115,4 +117,15 @@ type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
 async fn query(client: &Object, sql: &str, params: Params<'_>) -> Result<Vec<Row>> {
     let statement = client.prepare_cached(sql).await?;
     Ok(client.query(&statement, params).await?)
+}
+
+/// Begins a COPY of rows with columns of these types.
+async fn copy(
+    transaction: &Transaction<'_>,
+    sql: &str,
+    types: &[Type],
+) -> Result<Pin<Box<BinaryCopyInWriter>>> {
+    let statement = transaction.prepare_cached(sql).await?;
+    let sink = transaction.copy_in(&statement).await?;
+    Ok(Box::pin(BinaryCopyInWriter::new(sink, types)))
 }

@@ -2,20 +2,25 @@
 
 use std::sync::Arc;
 
+use deadpool_postgres::Transaction;
 use domain::id::{EventKey, IncentiveId, TenantId, UserId};
 use domain::incentive::Incentive;
 use domain::time::Timestamp;
 use engine::ports::{IncentiveEvent, Place};
+use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::super::INCENTIVE_COLUMNS;
 use super::rows::{Columns, TOPIC, incentive, integer};
-use super::{Params, query};
-use crate::error::Result;
+use super::{Params, copy, query};
+use crate::error::{Result, StoreError};
 use crate::postgres::PgDb;
 use crate::postgres::values::Instant;
 
 const LOG: &str = "
+    copy incentive_event_log (incentive_id, user_id, published_at) from stdin (format binary)";
+const LOG_TYPES: [Type; 3] = [Type::UUID, Type::UUID, Type::TIMESTAMPTZ];
+const LOG_AGAIN: &str = "
     insert into incentive_event_log (incentive_id, user_id, published_at)
     select n.incentive_id, n.user_id, $3
     from unnest($1::uuid[], $2::uuid[]) as n (incentive_id, user_id)
@@ -60,20 +65,47 @@ pub(super) async fn log(
     events: &[(IncentiveId, UserId)],
     (up_to, at): (Place, Timestamp),
 ) -> Result<()> {
-    let (ids, users): (Vec<Uuid>, Vec<Uuid>) = events.iter().map(|(id, u)| (id.0, u.0)).unzip();
     let mut client = db.client().await?;
     let transaction = client.transaction().await?;
-    let log = transaction.prepare_cached(LOG).await?;
-    let published = transaction.prepare_cached(PUBLISHED).await?;
-    let (at, Place { batch_seq, ordinal }) = (Instant(at), up_to);
-    let rows: Params<'_> = &[&ids, &users, &at];
-    let place: Params<'_> = &[&TOPIC, &partition, &batch_seq, &ordinal];
-    tokio::try_join!(
-        biased;
-        transaction.execute(&log, rows),
-        transaction.execute(&published, place),
-    )?;
+    let transaction = match log_new(&transaction, events, at).await {
+        Ok(()) => transaction,
+        // Some were published before, by a process that died or lost the partition.
+        Err(StoreError::Conflict { .. }) => {
+            transaction.rollback().await?;
+            let transaction = client.transaction().await?;
+            log_again(&transaction, events, at).await?;
+            transaction
+        }
+        Err(error) => return Err(error),
+    };
+    let statement = transaction.prepare_cached(PUBLISHED).await?;
+    let Place { batch_seq, ordinal } = up_to;
+    transaction.execute(&statement, &[&TOPIC, &partition, &batch_seq, &ordinal]).await?;
     transaction.commit().await?;
+    Ok(())
+}
+
+async fn log_new(
+    transaction: &Transaction<'_>,
+    events: &[(IncentiveId, UserId)],
+    at: Timestamp,
+) -> Result<()> {
+    let mut writer = copy(transaction, LOG, &LOG_TYPES).await?;
+    for (id, user) in events {
+        writer.as_mut().write(&[&id.0, &user.0, &Instant(at)]).await?;
+    }
+    writer.as_mut().finish().await?;
+    Ok(())
+}
+
+async fn log_again(
+    transaction: &Transaction<'_>,
+    events: &[(IncentiveId, UserId)],
+    at: Timestamp,
+) -> Result<()> {
+    let (ids, users): (Vec<Uuid>, Vec<Uuid>) = events.iter().map(|(id, u)| (id.0, u.0)).unzip();
+    let statement = transaction.prepare_cached(LOG_AGAIN).await?;
+    transaction.execute(&statement, &[&ids, &users, &Instant(at)]).await?;
     Ok(())
 }
 

@@ -2,21 +2,19 @@
 //! rest by one statement a table, all sent together.
 
 use std::collections::BTreeMap;
-use std::pin::pin;
 
 use deadpool_postgres::Transaction;
 use domain::incentive::{Completion, Incentive};
 use domain::time::{Day, Period, Zone};
 use engine::crash::{self, CrashPoint};
 use engine::ports::{BatchCommit, EventWrite, StateWrite};
-use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::super::encode::EncodedBatch;
-use super::Params;
 use super::rows::{EVER, TOPIC, integer};
-use crate::error::Result;
+use super::{Params, copy};
+use crate::error::{Result, StoreError};
 use crate::postgres::values::{Amount, Document, Instant};
 
 const EVENTS: &str = "
@@ -73,12 +71,10 @@ const INCENTIVE_TYPES: [Type; 26] = [
     Type::JSONB,
 ];
 const EVENT_IDS: &str = "
-    insert into event_ids (tenant_id, event_key, content_hash, log_offset, append_time,
-                           source_partition)
-    select n.tenant_id, n.event_key, n.content_hash, n.log_offset, n.append_time, $6
-    from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::timestamptz[])
-        as n (tenant_id, event_key, content_hash, log_offset, append_time)
-    on conflict (tenant_id, event_key) do nothing";
+    copy event_ids (tenant_id, event_key, content_hash, log_offset, append_time, source_partition)
+    from stdin (format binary)";
+const EVENT_ID_TYPES: [Type; 6] =
+    [Type::UUID, Type::UUID, Type::UUID, Type::INT8, Type::TIMESTAMPTZ, Type::INT4];
 const NEW_STATES: &str = "
     insert into user_states (user_id, tenant_id, version, seq, state)
     select n.user_id, n.tenant_id, 1, n.seq, n.state
@@ -158,11 +154,13 @@ pub(super) async fn write(
     batch: &BatchCommit,
     encoded: &EncodedBatch,
 ) -> Result<bool> {
+    if !event_ids(transaction, batch).await? {
+        return Ok(false);
+    }
     events(transaction, batch).await?;
     incentives(transaction, batch, encoded).await?;
     crash::point(CrashPoint::InCommit);
-    let (ids, new, changed, ..) = tokio::try_join!(
-        event_ids(transaction, batch),
+    let (new, changed, ..) = tokio::try_join!(
         new_states(transaction, batch, encoded),
         changed_states(transaction, batch, encoded),
         new_users(transaction, batch),
@@ -175,7 +173,7 @@ pub(super) async fn write(
         lanes(transaction, batch),
         position(transaction, batch, encoded),
     )?;
-    Ok(ids && new && changed)
+    Ok(new && changed)
 }
 
 /// Runs a statement on so many rows, none of which is no work. True when it changed all of them.
@@ -196,9 +194,7 @@ async fn events(transaction: &Transaction<'_>, batch: &BatchCommit) -> Result<()
     if batch.events.is_empty() {
         return Ok(());
     }
-    let statement = transaction.prepare_cached(EVENTS).await?;
-    let sink = transaction.copy_in(&statement).await?;
-    let mut writer = pin!(BinaryCopyInWriter::new(sink, &EVENT_TYPES));
+    let mut writer = copy(transaction, EVENTS, &EVENT_TYPES).await?;
     for EventWrite { record, outcome, is_readable, .. } in &batch.events {
         let event = &record.event;
         let payload = is_readable.then_some(Document(&event.payload));
@@ -220,7 +216,7 @@ async fn events(transaction: &Transaction<'_>, batch: &BatchCommit) -> Result<()
             ])
             .await?;
     }
-    writer.finish().await?;
+    writer.as_mut().finish().await?;
     Ok(())
 }
 
@@ -251,9 +247,7 @@ async fn copy_incentives(
     batch: &BatchCommit,
     rows: &[Placed<'_>],
 ) -> Result<()> {
-    let statement = transaction.prepare_cached(INCENTIVES).await?;
-    let sink = transaction.copy_in(&statement).await?;
-    let mut writer = pin!(BinaryCopyInWriter::new(sink, &INCENTIVE_TYPES));
+    let mut writer = copy(transaction, INCENTIVES, &INCENTIVE_TYPES).await?;
     for (ordinal, one, budgets) in rows {
         let limits = &one.limits;
         let cap = |cap: Option<u64>| cap.map(integer);
@@ -289,19 +283,35 @@ async fn copy_incentives(
             ])
             .await?;
     }
-    writer.finish().await?;
+    writer.as_mut().finish().await?;
     Ok(())
 }
 
+/// Writes the ids of a batch's events. False when one of them was decided since the batch was
+/// loaded.
 async fn event_ids(transaction: &Transaction<'_>, batch: &BatchCommit) -> Result<bool> {
-    let all = &batch.events;
-    let tenants: Vec<Uuid> = all.iter().map(|e| e.record.event.tenant_id.0).collect();
-    let keys: Vec<Uuid> = all.iter().map(|e| Uuid::from_bytes(e.key.0)).collect();
-    let hashes: Vec<Uuid> = all.iter().map(|e| Uuid::from_bytes(e.content_hash)).collect();
-    let offsets: Vec<i64> = all.iter().map(|e| e.record.offset).collect();
-    let times: Vec<Instant> = all.iter().map(|e| Instant(e.record.append_time)).collect();
-    let params: Params<'_> = &[&tenants, &keys, &hashes, &offsets, &times, &batch.partition];
-    run(transaction, EVENT_IDS, (all.len(), params)).await
+    if batch.events.is_empty() {
+        return Ok(true);
+    }
+    let mut writer = copy(transaction, EVENT_IDS, &EVENT_ID_TYPES).await?;
+    for EventWrite { record, key, content_hash, .. } in &batch.events {
+        writer
+            .as_mut()
+            .write(&[
+                &record.event.tenant_id.0,
+                &Uuid::from_bytes(key.0),
+                &Uuid::from_bytes(*content_hash),
+                &record.offset,
+                &Instant(record.append_time),
+                &batch.partition,
+            ])
+            .await?;
+    }
+    match writer.as_mut().finish().await.map_err(StoreError::from) {
+        Ok(_) => Ok(true),
+        Err(StoreError::Conflict { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 fn states<'a>(
