@@ -35,7 +35,7 @@ impl Clock for StepClock {
         Timestamp::from_stored(self.0.fetch_add(50, Ordering::Relaxed))
     }
 }
-struct Ids(AtomicI64);
+pub struct Ids(pub AtomicI64);
 impl IdGen for Ids {
     fn uuid(&self) -> Uuid {
         Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0000 + self.0.fetch_add(1, Ordering::Relaxed) as u128)
@@ -50,7 +50,7 @@ impl Announce for Nobody {
 }
 
 /// Event number `n`: a fifth as many users as events at 100,000, at most a million users.
-fn event(n: u64, users: u64) -> IncomingEvent {
+pub fn event(n: u64, users: u64) -> IncomingEvent {
     let user = n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;
     IncomingEvent {
         event_id: format!("order-{n}").parse().unwrap(),
@@ -63,13 +63,18 @@ fn event(n: u64, users: u64) -> IncomingEvent {
 
 pub async fn set_up(db: &SqliteDb) {
     store::migrate::migrate(db, Timestamp::from_stored(START)).await.unwrap();
-    let change = Change { actor: "bench".to_owned(), at: Timestamp::from_stored(START) };
-    let control = Control::Sqlite(db.clone());
+    open_shop(&Control::Sqlite(db.clone()), TENANT, Timestamp::from_stored(START)).await;
+}
+
+/// A tenant with both limits and one campaign, under which every event grants.
+pub async fn open_shop(control: &Control, tenant: TenantId, at: Timestamp) {
+    let change = Change { actor: "bench".to_owned(), at };
+    let id = move |n: u128| Uuid::from_u128(tenant.0.as_u128() ^ (n << 64));
     control
         .write(move |sql| {
-            let limit = |n| (LimitId(Uuid::from_u128(n)), LimitSpec { max_per_day: Some(u64::MAX >> 2), max_total: Some(u64::MAX >> 2), window_days: Some(30) });
+            let limit = |n| (LimitId(id(n)), LimitSpec { max_per_day: Some(u64::MAX >> 2), max_total: Some(u64::MAX >> 2), window_days: Some(30) });
             tenants::create(sql, &tenants::NewTenant {
-                tenant_id: TENANT,
+                tenant_id: tenant,
                 name: "bench".to_owned(),
                 time_zone: Zone::named("Europe/Paris").unwrap(),
                 allowed_lateness_s: 604_800,
@@ -80,9 +85,9 @@ pub async fn set_up(db: &SqliteDb) {
             let rule = serde_json::json!({"version": 1, "on": ["purchase"], "when": "event.amount >= 10",
                 "rewards": [{"type": "POINTS", "amount": {"perStep": {"give": "2", "each": "10", "of": "event.amount"}}}]});
             let rule = domain::compile::check_rule(&rule, CampaignType::Simple).unwrap();
-            let id = CampaignId(Uuid::from_u128(3));
-            campaigns::create(sql, TENANT, &campaigns::NewCampaign {
-                campaign_id: id,
+            let campaign = CampaignId(id(3));
+            campaigns::create(sql, tenant, &campaigns::NewCampaign {
+                campaign_id: campaign,
                 key: None,
                 kind: CampaignType::Simple,
                 content: campaigns::CampaignContent {
@@ -90,7 +95,7 @@ pub async fn set_up(db: &SqliteDb) {
                     rule_json: rule.to_stored().to_string(), actions: rule.actions(),
                 },
             }, &change)?;
-            campaigns::activate(sql, TENANT, id, None, &change)
+            campaigns::activate(sql, tenant, campaign, None, &change)
         })
         .await
         .unwrap();
