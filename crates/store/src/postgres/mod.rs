@@ -66,6 +66,7 @@ impl PgDb {
         let mut config = Config::from_str(&options.url)
             .map_err(|e| StoreError::invalid(format!("the database's URL cannot be used: {e}")))?;
         let millis = |bound: Duration| bound.as_millis();
+        // Short statements on many keys look expensive to the planner, which would compile each.
         config
             .application_name("incent")
             .connect_timeout(CONNECTION_WITHIN)
@@ -75,7 +76,7 @@ impl PgDb {
             .tcp_user_timeout(SILENT_MAX)
             .options(format!(
                 "-c idle_in_transaction_session_timeout={} -c statement_timeout={} \
-                 -c lock_timeout={} -c timezone=UTC",
+                 -c lock_timeout={} -c timezone=UTC -c jit=off",
                 millis(options.idle_in_transaction),
                 millis(options.statement),
                 millis(options.lock),
