@@ -355,6 +355,7 @@ impl Connector {
         while let Err(error) = ureq::put(format!("{url}/config")).send_json(&config) {
             tries += 1;
             assert!(tries < 60, "Connect does not take the connector: {error}");
+            // tidy-allow(sleep-in-test): a benchmark that asks a service again
             std::thread::sleep(Duration::from_millis(500));
         }
         Self { url }
