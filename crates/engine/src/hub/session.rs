@@ -157,13 +157,15 @@ impl Session {
         Some(delivery)
     }
 
-    /// Notes that the client has everything up to `seq`. False when it was never given that much.
-    pub fn acknowledge(&mut self, seq: u64) -> bool {
+    /// Notes that the client has everything up to `seq`. Returns how many of it are news, `None`
+    /// when it was never given that much.
+    pub fn acknowledge(&mut self, seq: u64) -> Option<u64> {
         if seq > self.mailbox.presence().delivered {
-            return false;
+            return None;
         }
-        self.hub.metrics.acknowledged.inc_by(self.mailbox.acknowledge(seq));
-        true
+        let news = self.mailbox.acknowledge(seq);
+        self.hub.metrics.acknowledged.inc_by(news);
+        Some(news)
     }
 
     /// [`Self::ready`] for who waits for other things as well.

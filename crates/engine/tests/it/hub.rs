@@ -423,11 +423,11 @@ async fn acknowledgements_are_cumulative_and_honest() {
     ledger.commit("u1", 1);
     let mut session = live(&hub, "u1", Capacity::default()).await;
     hub.announce(&[ledger.commit("u1", 2), ledger.commit("u1", 3), ledger.commit("u1", 4)]);
-    assert!(!session.acknowledge(2), "it was not given out yet");
+    assert_eq!(session.acknowledge(2), None, "it was not given out yet");
     assert_eq!(drain(&mut session).await.0, [2, 3, 4]);
-    assert!(session.acknowledge(3));
-    assert!(session.acknowledge(2));
-    assert!(!session.acknowledge(5));
+    assert_eq!(session.acknowledge(3), Some(2));
+    assert_eq!(session.acknowledge(2), Some(0));
+    assert_eq!(session.acknowledge(5), None);
     let expected = Presence { session: 1, delivered: 4, acknowledged: 3 };
     assert_eq!(hub.presence(user("u1")), [expected]);
     assert_eq!(hub.metrics().acknowledged.get(), 2);

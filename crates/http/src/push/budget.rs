@@ -30,6 +30,11 @@ impl Budget {
         self.left -= 1.0;
         true
     }
+
+    /// Puts one back that is not to count.
+    pub(super) fn give_back(&mut self) {
+        self.left = (self.left + 1.0).min(self.burst);
+    }
 }
 
 #[cfg(test)]

@@ -337,7 +337,11 @@ impl Connection {
             ClientMessage::Auth { token, .. } => self.renew(&token).await,
             ClientMessage::Resume { after_seq } => self.resume(session, after_seq).await,
             ClientMessage::Ack { seq } => {
-                if session.acknowledge(seq) {
+                if let Some(news) = session.acknowledge(seq) {
+                    // There can be no more of these than frames that it was given.
+                    if news > 0 {
+                        self.budget.give_back();
+                    }
                     return Ok(());
                 }
                 let detail = "it acknowledges an incentive that was not sent on this connection";

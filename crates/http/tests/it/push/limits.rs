@@ -37,6 +37,27 @@ async fn large_messages() {
 }
 
 #[tokio::test]
+async fn whoever_acknowledges_each_frame_may_do_so_as_fast_as_they_come() {
+    let world = World::new(strict()).await;
+    let (mut client, _) = world.v1("u1").await;
+    client.resume(0).await;
+    world.grant("u1", 1..=200);
+    for seq in client.seqs(200).await {
+        client.say(&format!(r#"{{"type":"ACK","seq":{seq}}}"#)).await;
+    }
+    world.grant("u1", 201..=201);
+    assert_eq!(client.seqs(1).await, [201]);
+    // What acknowledges nothing new counts as any other message.
+    for _ in 0..20 {
+        if client.0.send(Message::text(r#"{"type":"ACK","seq":200}"#)).await.is_err() {
+            break;
+        }
+    }
+    assert_eq!(client.closed().await.0, 4105);
+    assert_eq!(world.hub.metrics().acknowledged.get(), 200);
+}
+
+#[tokio::test]
 async fn too_many_messages() {
     let world = World::new(strict()).await;
     for message in [
