@@ -11,6 +11,7 @@ mod campaigns;
 mod chaos;
 mod crash;
 mod demo;
+mod deploy;
 #[cfg(feature = "distributed")]
 mod distributed;
 mod doctor;

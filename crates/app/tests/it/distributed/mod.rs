@@ -4,6 +4,7 @@ mod captured;
 mod cms;
 mod connector;
 mod landing;
+mod rolling;
 mod stage;
 mod start;
 mod whole;
