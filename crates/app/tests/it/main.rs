@@ -14,6 +14,7 @@ mod demo;
 #[cfg(feature = "distributed")]
 mod distributed;
 mod doctor;
+mod fairness;
 mod files;
 #[cfg(target_os = "linux")]
 mod full_disk;
