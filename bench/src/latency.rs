@@ -119,8 +119,12 @@ async fn serve(dir: &Path) {
     let _calculator = worker.on_thread(tokio::runtime::Handle::current(), stop.clone()).unwrap();
     tokio::spawn(relay.run(stop.clone()));
     let unlimited = Rate { per_second: 1_000_000, burst: 1_000_000 };
-    let config =
-        Config { admin_token: Some(ADMIN.into()), rate: unlimited, ..Config::new([7; 32]) };
+    let config = Config {
+        admin_token: Some(ADMIN.into()),
+        rate: unlimited,
+        tenant_events: unlimited,
+        ..Config::new([7; 32])
+    };
     let app = App::new(Parts {
         aggregates: Arc::new(LedgerAnswers::new(control.clone())),
         control,

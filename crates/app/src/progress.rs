@@ -25,6 +25,7 @@ pub struct Progress {
 struct Line {
     done: u64,
     last: Instant,
+    remarked: Option<Instant>,
 }
 
 impl Progress {
@@ -46,7 +47,7 @@ impl Progress {
             bar.set_message(noun);
             bar
         });
-        let line = Mutex::new(Line { done: 0, last: started });
+        let line = Mutex::new(Line { done: 0, last: started, remarked: None });
         Self { out: *out, verb, noun, total, bar, started, line }
     }
 
@@ -69,6 +70,17 @@ impl Progress {
             line.last = Instant::now();
             self.out.say(&self.text(line.done));
         }
+    }
+
+    /// Says something that may come up many times a second, every few seconds.
+    pub fn remark(&self, text: &str) {
+        let Ok(mut line) = self.line.lock() else { return };
+        if line.remarked.is_some_and(|at| at.elapsed() < LINE_EVERY) {
+            return;
+        }
+        line.remarked = Some(Instant::now());
+        drop(line);
+        self.say(text);
     }
 
     /// Says something without disturbing the bar.

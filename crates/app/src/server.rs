@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::api::tenants::create::NewLimits;
 use http::push::{Push, PushMetrics, PushSettings};
-use http::{App, Config, Parts};
+use http::{App, Config, Parts, Rate};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +32,8 @@ pub struct Start<'a> {
     pub service_token: Option<String>,
     /// The limits of a new tenant whose request names none.
     pub default_limits: NewLimits,
+    /// Events a second that are taken of one tenant, and how many at once after a pause.
+    pub tenant_events: Rate,
     /// Development mode.
     pub dev: bool,
 }
@@ -60,6 +62,7 @@ impl Server {
         config.admin_token = Some(start.admin_token.into());
         config.service_token = start.service_token.map(Into::into);
         config.default_limits = start.default_limits;
+        config.tenant_events = start.tenant_events;
         config.dev = start.dev;
         let metrics = PushMetrics::register(&mut platform.registry);
         let app = App::new(parts(&mut platform, config));

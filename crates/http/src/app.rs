@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::id::KeyId;
+use domain::id::{KeyId, TenantId};
 use domain::time::Timestamp;
 use engine::aggregates::Aggregates;
 use engine::ingest::Ingest;
@@ -13,7 +13,7 @@ use store::control::Control;
 use tokio::sync::watch;
 
 use crate::api::tenants::create::NewLimits;
-use crate::auth::Directory;
+use crate::auth::{CredentialId, Directory};
 use crate::metrics::Metrics;
 use crate::route::Services;
 
@@ -79,8 +79,13 @@ pub struct Config {
     pub services: Services,
     /// Requests a second that one credential may make, and how many at once after a pause.
     pub rate: Rate,
+    /// Events a second that all credentials of one tenant together may send, and how many at once
+    /// after a pause.
+    pub tenant_events: Rate,
     /// Requests that may be in progress at the same time; more are answered 503.
     pub in_flight_max: usize,
+    /// How many of them may be of one tenant; more are answered 429.
+    pub tenant_in_flight_max: usize,
     /// Open connections; more wait to be accepted.
     pub connections_max: usize,
     /// How long the headers of a request may take to arrive.
@@ -92,7 +97,7 @@ pub struct Config {
     pub stall_timeout: Duration,
 }
 
-/// How many requests are taken, as a token bucket.
+/// How many requests or events are taken, as a token bucket.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rate {
     /// Refill a second.
@@ -100,6 +105,10 @@ pub struct Rate {
     /// Size of the bucket.
     pub burst: u32,
 }
+
+/// Events taken of one tenant unless told otherwise: about as many as one process decides in a
+/// second, and a file of a hundred thousand at once.
+pub const TENANT_EVENTS: Rate = Rate { per_second: 10_000, burst: 100_000 };
 
 impl Config {
     /// Settings that suit a small server.
@@ -112,7 +121,9 @@ impl Config {
             default_limits: NewLimits::default(),
             services: Services::all(),
             rate: Rate { per_second: 2_000, burst: 10_000 },
+            tenant_events: TENANT_EVENTS,
             in_flight_max: 4_096,
+            tenant_in_flight_max: 1_024,
             connections_max: 20_000,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
@@ -127,6 +138,7 @@ impl std::fmt::Debug for Config {
         f.debug_struct("Config")
             .field("dev", &self.dev)
             .field("rate", &self.rate)
+            .field("tenant_events", &self.tenant_events)
             .finish_non_exhaustive()
     }
 }
@@ -138,7 +150,9 @@ pub struct App(Arc<Shared>);
 /// The parts and what the server keeps while it runs.
 pub struct Shared {
     parts: Parts,
-    pub(crate) rate: crate::dispatch::RateLimiter,
+    pub(crate) rate: crate::dispatch::RateLimiter<CredentialId>,
+    pub(crate) tenant_events: crate::dispatch::RateLimiter<TenantId>,
+    pub(crate) tenants_in_flight: Arc<crate::dispatch::InFlight>,
     pub(crate) lines: crate::dispatch::Lines,
     pub(crate) in_flight: Arc<tokio::sync::Semaphore>,
     pub(crate) directory: Directory,
@@ -149,11 +163,22 @@ impl App {
     /// A server of these parts.
     pub fn new(parts: Parts) -> Self {
         let rate = crate::dispatch::RateLimiter::new(parts.config.rate);
+        let tenant_events = crate::dispatch::RateLimiter::new(parts.config.tenant_events);
+        let tenants_in_flight = Arc::default();
         let lines = crate::dispatch::Lines::default();
         let in_flight = Arc::new(tokio::sync::Semaphore::new(parts.config.in_flight_max));
         let directory = Directory::new(parts.config.dev);
         let running = crate::dispatch::Running::default();
-        Self(Arc::new(Shared { parts, rate, lines, in_flight, directory, running }))
+        Self(Arc::new(Shared {
+            parts,
+            rate,
+            tenant_events,
+            tenants_in_flight,
+            lines,
+            in_flight,
+            directory,
+            running,
+        }))
     }
     /// Now.
     pub fn now(&self) -> Timestamp {

@@ -20,7 +20,7 @@ pub mod routes;
 mod serve;
 mod stall;
 
-pub use app::{App, Config, Decided, Parts, Probe, Rate};
+pub use app::{App, Config, Decided, Parts, Probe, Rate, TENANT_EVENTS};
 pub use housekeeping::housekeeping;
 pub use metrics::Metrics;
 pub use openapi::{Operation, openapi};

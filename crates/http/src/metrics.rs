@@ -30,6 +30,10 @@ pub struct Metrics {
     seconds: Family<OperationLabels, Histogram, fn() -> Histogram>,
     /// Open connections.
     pub connections: Gauge,
+    /// Events refused because their tenant had sent as many as it may.
+    pub events_over_rate: Counter,
+    /// Requests refused because their tenant had as many in progress as it may.
+    pub requests_over_share: Counter,
 }
 
 /// Upper bounds of the buckets, seconds.
@@ -42,6 +46,8 @@ impl Metrics {
             requests: Family::default(),
             seconds: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
             connections: Gauge::default(),
+            events_over_rate: Counter::default(),
+            requests_over_share: Counter::default(),
         };
         let registry = registry.sub_registry_with_prefix("incent_http");
         registry.register("requests", "Requests answered", metrics.requests.clone());
@@ -53,6 +59,10 @@ impl Metrics {
             metrics.seconds.clone(),
         );
         registry.register("connections", "Open connections", metrics.connections.clone());
+        let help = "Events refused because their tenant had sent as many as it may";
+        registry.register("events_over_rate", help, metrics.events_over_rate.clone());
+        let help = "Requests refused because their tenant had as many in progress as it may";
+        registry.register("requests_over_share", help, metrics.requests_over_share.clone());
         metrics
     }
 

@@ -46,6 +46,7 @@ impl Operation {
         } else if route.access != Access::Public {
             self.problems.extend([Code::Unauthenticated, Code::Forbidden, Code::RateLimited]);
             if route.access != Access::Admin {
+                self.problems.push(Code::TenantBusy);
                 self.parameters.push(json!({
                     "name": "Incent-Tenant",
                     "in": "header",

@@ -72,6 +72,7 @@ pub fn run(args: Args, out: &Output) -> Outcome {
         admin_token,
         service_token,
         default_limits: settings.default_limits,
+        tenant_events: settings.tenant_events,
         dev: false,
     };
     runtime()?.block_on(async {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use domain::shape::{Text, Whole};
 use engine::crash::CrashPlan;
 use http::api::tenants::create::NewLimits;
+use http::{Rate, TENANT_EVENTS};
 
 use super::distributed::{self, Profile};
 use super::document;
@@ -17,6 +18,8 @@ use crate::telemetry::LogFormat;
 pub const LISTEN: &str = "127.0.0.1:8080";
 /// Where it keeps its data unless told otherwise.
 pub const DATA_DIR: &str = "incent-data";
+/// Seconds of a tenant's rate that it may send at once after a pause, unless told otherwise.
+const BURST_SECONDS: u32 = 10;
 
 /// Flags and variables of `serve`; each is also a key of the configuration file.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -41,6 +44,15 @@ pub struct Flags {
     /// "perUser": {"maxPerDay": 10}} [default: no caps]
     #[arg(long, env = "INCENT_DEFAULT_LIMITS", value_name = "JSON", value_parser = limits)]
     pub default_limits: Option<NewLimits>,
+    /// Events a second that this process takes of each tenant over REST, all its keys together
+    /// [default: 10000]
+    #[arg(long, env = "INCENT_TENANT_EVENTS_PER_SECOND", value_name = "EVENTS",
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub tenant_events_per_second: Option<u32>,
+    /// How many of them at once after a pause [default: those of ten seconds]
+    #[arg(long, env = "INCENT_TENANT_EVENTS_BURST", value_name = "EVENTS",
+          value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
+    pub tenant_events_burst: Option<u32>,
     /// What is logged: a level, or a list such as warn,engine=debug [default: info]
     #[arg(long, env = "INCENT_LOG", value_name = "FILTER")]
     pub log: Option<String>,
@@ -80,6 +92,11 @@ domain::shape! {
         "adminToken" admin_token: Option<Text<1, 512>>,
         /// Limits of a new tenant whose request names none; without them it has no caps.
         "defaultLimits" default_limits: Option<NewLimits>,
+        /// Events a second that this process takes of each tenant over REST, all its keys together;
+        /// 10,000 when left out.
+        "tenantEventsPerSecond" tenant_events_per_second: Option<Whole<1, 1_000_000>>,
+        /// How many of them at once after a pause; those of ten seconds when left out.
+        "tenantEventsBurst" tenant_events_burst: Option<Whole<1, 100_000_000>>,
         /// PostgreSQL, as `postgresql://user@host:5432/ic_db`; chooses the distributed profile.
         /// Better kept in `INCENT_DATABASE_URL` when it holds a password.
         "databaseUrl" database_url: Option<Text<1, 2000>>,
@@ -149,6 +166,8 @@ pub struct Settings {
     pub admin_token: Option<String>,
     /// Limits of a new tenant whose request names none.
     pub default_limits: NewLimits,
+    /// Events a second that are taken of one tenant, and how many at once after a pause.
+    pub tenant_events: Rate,
     /// Log filter.
     pub log: String,
     /// Log format.
@@ -160,6 +179,7 @@ impl Settings {
     /// or has faults, an address that is none.
     pub fn resolve(flags: Flags) -> Outcome<Self> {
         let file: Option<ServerFile> = flags.config.as_deref().map(document::read).transpose()?;
+        let tenant_events = tenant_events(&flags, file.as_ref());
         let listen = pick(flags.listen, file.as_ref().and_then(|f| f.listen.as_ref()), LISTEN);
         let data_dir = flags.data_dir.unwrap_or_else(|| {
             pick(None, file.as_ref().and_then(|f| f.data_dir.as_ref()), DATA_DIR).into()
@@ -181,10 +201,20 @@ impl Settings {
                 .default_limits
                 .or_else(|| file.as_ref()?.default_limits.clone())
                 .unwrap_or_default(),
+            tenant_events,
             log: pick(flags.log, file.as_ref().and_then(|f| f.log.as_ref()), "info"),
             log_format: flags.log_format.or(in_file).unwrap_or_default(),
         })
     }
+}
+
+fn tenant_events(flags: &Flags, file: Option<&ServerFile>) -> Rate {
+    let number = |key: i64| u32::try_from(key).ok();
+    let per_second =
+        flags.tenant_events_per_second.or_else(|| number(file?.tenant_events_per_second?.get()));
+    let burst = flags.tenant_events_burst.or_else(|| number(file?.tenant_events_burst?.get()));
+    let per_second = per_second.unwrap_or(TENANT_EVENTS.per_second);
+    Rate { per_second, burst: burst.unwrap_or(per_second * BURST_SECONDS) }
 }
 
 fn limits(text: &str) -> Result<NewLimits, String> {

@@ -15,6 +15,7 @@ mod deploy;
 #[cfg(feature = "distributed")]
 mod distributed;
 mod doctor;
+mod fairness;
 mod files;
 #[cfg(target_os = "linux")]
 mod full_disk;

@@ -7,8 +7,8 @@ mod page;
 mod store;
 mod take;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use ::store::control::idempotency::RequestKey;
 use axum::http::HeaderMap;
@@ -18,6 +18,7 @@ use domain::id::TenantId;
 
 use crate::app::App;
 use crate::auth::Caller;
+use crate::dispatch::Standing;
 use crate::problem::{Code, Problem};
 use crate::route::Route;
 
@@ -54,6 +55,8 @@ pub struct Call {
     pub sent: Arc<Sent>,
     /// What it repeats when it is repeated, if it came with an idempotency key.
     pub repeat: Option<RequestKey>,
+    /// How its tenant stands after the events that it sent; empty when it sent none.
+    pub(crate) tenant_events: Arc<OnceLock<Standing>>,
     kept: Arc<AtomicBool>,
 }
 
@@ -66,8 +69,8 @@ impl Call {
         route: Arc<Route>,
         sent: Sent,
     ) -> Self {
-        let (sent, kept) = (Arc::new(sent), Arc::default());
-        Self { app, caller, request_id, route, sent, repeat: None, kept }
+        let (sent, tenant_events, kept) = (Arc::new(sent), Arc::default(), Arc::default());
+        Self { app, caller, request_id, route, sent, repeat: None, tenant_events, kept }
     }
     /// Notes that the answer is kept under the idempotency key.
     fn mark_kept(&self) {

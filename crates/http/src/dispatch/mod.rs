@@ -3,6 +3,7 @@
 
 mod idempotency;
 mod rate;
+mod tenant;
 mod throttle;
 mod verb;
 
@@ -29,7 +30,8 @@ use crate::push::Push;
 use crate::route::{Connect, Route, Service};
 
 pub use idempotency::{Running, forget_old};
-pub use rate::RateLimiter;
+pub use rate::{RateLimiter, Standing};
+pub use tenant::InFlight;
 pub use throttle::Lines;
 pub use verb::{CustomVerb, Verbs};
 
@@ -91,8 +93,8 @@ pub async fn run(app: App, route: Arc<Route>, request: Request) -> Response<Body
     let method = parts.method.clone();
     let operation = Operation(route.doc.id);
 
-    let mut limits = None;
-    let answer = checked(app.clone(), route, parts, body, &id, &mut limits).await;
+    let mut standings = rate::Standings::default();
+    let answer = checked(app.clone(), route, parts, body, &id, &mut standings).await;
     let mut response = match answer {
         Ok(response) => response,
         Err(problem) => {
@@ -103,23 +105,22 @@ pub async fn run(app: App, route: Arc<Route>, request: Request) -> Response<Body
             problem.into_response(origin)
         }
     };
-    if let Some(limits) = limits {
-        rate::write_headers(&limits, response.headers_mut());
-    }
+    rate::write_headers(standings, response.headers_mut());
     not_modified(&method, if_none_match.as_ref(), &mut response);
     response.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response.extensions_mut().insert(operation);
     response
 }
 
-/// The checks in order: load, credential, access, rate, body. Then the handler.
+/// The checks in order: load, credential, access, rate, the tenant's load, body. Then the handler,
+/// which counts the events that it is about to send.
 async fn checked(
     app: App,
     route: Arc<Route>,
     mut parts: Parts,
     body: Body,
     request_id: &Arc<str>,
-    limits: &mut Option<rate::Standing>,
+    standings: &mut rate::Standings,
 ) -> Result<Response<Body>, Problem> {
     if route.verb().is_some() && parts.extensions.get::<CustomVerb>().is_none() {
         // Somebody asked for the internal form of the path.
@@ -131,16 +132,22 @@ async fn checked(
     };
     let path = path_parameters(&mut parts).await?;
     let caller = auth::admit(&app, (&*route, &**request_id), &parts.headers, &path).await?;
-    let standing = app.shared().rate.take(&caller, app.clock.now());
-    *limits = standing;
-    if let Some(seconds) = standing.and_then(|standing| standing.wait_seconds()) {
+    // Callers without a credential share no name, and what they reach costs little.
+    let take = |credential| app.shared().rate.take(credential, 1, app.now());
+    standings.credential = caller.credential().map(take);
+    if let Some(seconds) = standings.credential.and_then(|standing| standing.wait) {
         let detail = format!("Wait {seconds} s, or ask for a higher rate.");
         return Err(Problem::new(Code::RateLimited, detail).retry_after(seconds));
     }
+    let _entered = tenant::enter(&app, caller.tenant(), request_id)?;
     let body = whole_body(&app, &route, body).await?;
     let query = parts.uri.query().map(str::to_owned);
     let sent = Sent { path, query, headers: parts.headers, body };
-    idempotency::run(Call::new(app, caller, request_id.clone(), route, sent)).await
+    let call = Call::new(app, caller, request_id.clone(), route, sent);
+    let tenant_events = call.tenant_events.clone();
+    let answer = idempotency::run(call).await;
+    standings.tenant_events = tenant_events.get().copied();
+    answer
 }
 
 fn no_such_address() -> Problem {

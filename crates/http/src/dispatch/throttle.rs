@@ -3,11 +3,12 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use domain::id::TenantId;
 use domain::time::{SECOND_US, Timestamp};
 
 use super::Origin;
 use crate::auth::Caller;
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 use crate::route::Route;
 
 /// Lets one line a second pass and counts those that it holds back.
@@ -38,6 +39,7 @@ impl Throttle {
 pub struct Lines {
     denied: Throttle,
     unavailable: Throttle,
+    limited: Throttle,
 }
 
 impl Lines {
@@ -69,6 +71,13 @@ impl Lines {
         let Origin { request_id, path } = origin;
         let (code, cause) = (problem.code().as_str(), problem.cause());
         tracing::warn!(request_id, path, code, cause, held_back, "requests cannot be served");
+    }
+
+    /// A tenant sends more than the server takes of one.
+    pub fn limited(&self, now: Timestamp, request_id: &str, tenant: TenantId, code: Code) {
+        let Some(held_back) = self.limited.pass(now) else { return };
+        let code = code.as_str();
+        tracing::warn!(request_id, %tenant, code, held_back, "a tenant sends more than its share");
     }
 }
 

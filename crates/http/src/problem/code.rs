@@ -86,6 +86,12 @@ codes! {
     UpgradeRequired = "UPGRADE_REQUIRED", UPGRADE_REQUIRED, false, "This address speaks WebSocket";
     /// Too many requests with this credential. Wait as long as the header `Retry-After` says.
     RateLimited = "RATE_LIMITED", TOO_MANY_REQUESTS, true, "Too many requests";
+    /// The tenant sent more events than one tenant may send in the time, all its credentials together.
+    /// None of the request was taken. Wait as long as the header `Retry-After` says, then send it again.
+    TenantRateLimited = "TENANT_RATE_LIMITED", TOO_MANY_REQUESTS, true, "Too many events of this tenant";
+    /// More requests of this tenant are running than one tenant may have at a time.
+    /// Wait for their answers, and send many events in one request.
+    TenantBusy = "TENANT_BUSY", TOO_MANY_REQUESTS, true, "Too many requests of this tenant at a time";
     /// A defect on our side. The log has its cause under the request id.
     Internal = "INTERNAL", INTERNAL_SERVER_ERROR, true, "Something went wrong on our side";
     /// More requests are running than this server takes. Wait as long as `Retry-After` says.

@@ -17,3 +17,4 @@ mod openapi;
 mod push;
 mod serve;
 mod support;
+mod tenant_share;

@@ -11,6 +11,7 @@ mod tests;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use http::TENANT_EVENTS;
 use http::api::tenants::create::NewLimits;
 use store::DbOptions;
 use tokio_util::sync::CancellationToken;
@@ -112,6 +113,7 @@ async fn start(args: &Args, dir: &DataDir, out: &Output) -> Outcome<(Server, Arc
         admin_token: admin_token.clone(),
         service_token: None,
         default_limits: NewLimits::default(),
+        tenant_events: TENANT_EVENTS,
         dev: true,
     };
     let wanted = address(args.listen.as_deref().unwrap_or(LISTEN))?;

@@ -66,7 +66,8 @@ pub struct Args {
     /// Requests at the same time (a replay keeps the order with one)
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=32), value_name = "N")]
     pub senders: u8,
-    /// How long to try again while the platform is busy or away
+    /// How long to try again while the platform is busy or away; waiting for the tenant's rate is not
+    /// counted
     #[arg(long, default_value = "2m", value_parser = super::duration, value_name = "TIME")]
     pub retry_for: Duration,
     /// The mapping.

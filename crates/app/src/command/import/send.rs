@@ -55,7 +55,7 @@ pub struct Job<'a> {
     pub senders: usize,
     /// Events in a request.
     pub batch_events: usize,
-    /// How long to try again.
+    /// How long to try again. Waiting until the tenant may send more is not counted.
     pub patience: Duration,
     /// Ctrl-C.
     pub interrupt: &'a Interrupt,
@@ -162,7 +162,7 @@ impl Job<'_> {
 
     fn send_batch(&self, batch: Batch) -> Outcome<Answered> {
         let path = format!("/api/v1/events:batch{}", self.query);
-        let (started, mut pause) = (Instant::now(), PAUSE_MIN);
+        let (started, mut pause, mut patience) = (Instant::now(), PAUSE_MIN, self.patience);
         loop {
             let reply = self.client.call(As::Tenant, "POST", &path, Some(batch.body.clone()));
             let (failure, wait) = match reply {
@@ -171,10 +171,14 @@ impl Job<'_> {
                 Err(failure) => (failure, pause),
             };
             let passing = matches!(failure.code, Code::Limited | Code::Unavailable);
-            if !passing || started.elapsed() + wait > self.patience {
+            if failure.code == Code::Limited {
+                // A rate is no failure: who waits as told gets in, and the senders take turns.
+                patience += wait;
+            }
+            if !passing || started.elapsed() + wait > patience {
                 return Err(failure);
             }
-            self.progress.say(&format!("{}; trying again in {wait:.1?}", failure.what));
+            self.progress.remark(&format!("{}; trying again in {wait:.1?}", failure.what));
             if !self.interrupt.sleep(wait) {
                 return Err(Failure::interrupted());
             }

@@ -35,7 +35,7 @@ pub const DOC: Doc = Doc {
     summary: "Send a dead letter's event again",
     about: "For one whose id was used before, with a new id. One that holds no whole event cannot be \
             sent again: send the corrected event instead.",
-    problems: &[Code::InvalidState, Code::IdReused, Code::WrongMode],
+    problems: &[Code::InvalidState, Code::IdReused, Code::WrongMode, Code::TenantRateLimited],
 };
 
 /// Sends it.
@@ -57,6 +57,7 @@ pub async fn handle(
     })?;
     let event = event.named(event_id.clone());
     let kind = domain::event::RecordKind::Live;
+    call.take_events(1)?;
     let mut results = call.app.ingest.accept(tenant, kind, vec![event]).await?;
     let result = results.pop().ok_or_else(|| Problem::internal("ingestion gave no result"))?;
     let status = Receipt::from(&result);

@@ -72,7 +72,11 @@ impl Take for Batch {
         };
         match events.len() {
             0 => refuse(FaultCode::TooShort, "must not be empty".to_owned()),
-            1..=EVENTS_MAX => Ok(Self(events.into_iter().map(Item::read).collect())),
+            1..=EVENTS_MAX => {
+                // Before the events are read: a flood that is refused should cost little.
+                call.take_events(events.len())?;
+                Ok(Self(events.into_iter().map(Item::read).collect()))
+            }
             count => {
                 let detail = format!("has {count} items, at most {EVENTS_MAX} are allowed");
                 refuse(FaultCode::TooLong, detail)
@@ -158,8 +162,9 @@ pub const DOC: Doc = Doc {
     id: "sendEvents",
     summary: "Send up to 1000 events",
     about: "At most 1 MiB. Each event has its own result: one that is refused does not harm the \
-            others. All that are accepted are durable.",
-    problems: &[Code::InvalidDocument],
+            others. All that are accepted are durable. A batch beyond the tenant's rate is refused as \
+            a whole.",
+    problems: &[Code::InvalidDocument, Code::TenantRateLimited],
 };
 
 /// Takes them.

@@ -60,7 +60,7 @@ pub const DOC: Doc = Doc {
     about: "Answered with 202 once it is durable. With `Prefer: wait=N` (at most 30 seconds) the \
             answer is 200 with the decision, or 202 when it was not made in time. An event that was \
             sent before is a DUPLICATE and changes nothing.",
-    problems: &[Code::IdReused, Code::WrongMode],
+    problems: &[Code::IdReused, Code::WrongMode, Code::TenantRateLimited],
 };
 
 /// Takes it.
@@ -69,7 +69,7 @@ pub async fn handle(
     Query(query): Query<SendAs>,
     EventBody(event): EventBody,
 ) -> Result<Accepted<EventReceipt>, Problem> {
-    let tenant = call.tenant()?;
+    let tenant = call.take_events(1)?;
     let event_id = event.event_id.clone();
     let mut results = call.app.ingest.accept(tenant, query.how.into(), vec![event]).await?;
     let result = results.pop().ok_or_else(|| Problem::internal("ingestion gave no result"))?;

@@ -38,7 +38,7 @@ pub const DOC: Doc = Doc {
     summary: "Set a user's attributes",
     about: "Goes through the log as an event, so decisions before and after it are told apart. \
             Answered with 202 once it is durable, with `Prefer: wait=N` with 200 once it is in force.",
-    problems: &[Code::WrongMode],
+    problems: &[Code::WrongMode, Code::TenantRateLimited],
 };
 
 /// Sets them.
@@ -48,7 +48,7 @@ pub async fn handle(
     Query(query): Query<SendAs>,
     Document(new): Document<PutUser>,
 ) -> Result<Accepted<UserReceipt>, Problem> {
-    let tenant = call.tenant()?;
+    let tenant = call.take_events(1)?;
     let attributes = new.attributes.to_string();
     let new = NewAttributes { user_id: one.user_id.clone(), event_ts: new.event_ts, attributes };
     let put = call.app.ingest.put_user_attributes(tenant, query.how.into(), new).await?;
