@@ -119,6 +119,8 @@ fn listed(used: &BTreeMap<&str, f64>) -> String {
 struct Stage {
     dir: PathBuf,
     name: String,
+    /// The first tenant's id.
+    tenants: u128,
     db: PgDb,
     settings: bus_kafka::Settings,
 }
@@ -141,17 +143,30 @@ impl Stage {
             settings.aggregates_topic, "0f".repeat(32), redis_url(), dir.join("files").display()
         );
         std::fs::write(dir.join("incent.yaml"), config).unwrap();
-        let stage = Self { dir, name, db, settings };
+        // The microsecond in the middle, as in a UUIDv8 of ours.
+        let tenants = 0x0199_0000_0000_8000_8000_0000_0000_0000 | u128::from(Now.now().micros().unsigned_abs() & 0xFFFF_FFFF) << 16;
+        let stage = Self { dir, name, tenants, db, settings };
         let partitions = PARTITIONS.to_string();
         let made = stage.command(&["topics", "create", "--partitions", &partitions, "--replication", "1"]).output().unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         stage
     }
 
+    /// A tenant of this measurement alone: Redis remembers those of others, and would fence us off.
+    fn tenant(&self, n: u64) -> TenantId {
+        TenantId(Uuid::from_u128(self.tenants + u128::from(n)))
+    }
+
+    async fn open_shops(&self, db: &PgDb) {
+        for n in 0..TENANTS {
+            open_shop(&Control::Postgres(db.clone()), self.tenant(n), Now.now()).await;
+        }
+    }
+
     /// Another database with the same tables, tenants and slots.
     async fn another_database(&self) -> PgDb {
         let (db, _) = database(&format!("{}_plain", self.name)).await;
-        shops(&db).await;
+        self.open_shops(&db).await;
         let client = db.client().await.unwrap();
         for (_, topic) in CONNECTORS {
             let slot = format!("{}_{}", self.name, topic.replace('.', "_"));
@@ -200,7 +215,7 @@ impl Stage {
 
     /// Has so many records in Kafka.
     async fn feed(&self, events: u64) {
-        shops(&self.db).await;
+        self.open_shops(&self.db).await;
         let bus: Arc<dyn Bus> = Arc::new(KafkaBus::connect(&self.settings).await.unwrap());
         let ids = Arc::new(Ids(AtomicI64::new(1)));
         let ingest = Arc::new(Ingest::new(bus, Arc::new(Now), ids, Metrics::detached()));
@@ -211,7 +226,7 @@ impl Stage {
         while sent < events {
             let to = (sent + 1000).min(events);
             let batch: Vec<_> = (sent..to).map(|n| event(n, users)).collect();
-            let (ingest, tenant) = (ingest.clone(), tenant(sent / 1000 % TENANTS));
+            let (ingest, tenant) = (ingest.clone(), self.tenant(sent / 1000 % TENANTS));
             calls.push_back(tokio::spawn(async move {
                 assert_eq!(ingest.accept(tenant, RecordKind::Live, batch).await.unwrap().len() as u64, to - sent);
             }));
@@ -300,10 +315,6 @@ impl Drop for Stage {
     }
 }
 
-fn tenant(n: u64) -> TenantId {
-    TenantId(Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0001 + u128::from(n)))
-}
-
 /// A new database with our tables and this month's partitions.
 async fn database(name: &str) -> (PgDb, String) {
     let server = postgres_url();
@@ -315,12 +326,6 @@ async fn database(name: &str) -> (PgDb, String) {
     migrate(&db, now).await.unwrap();
     keep_partitions(&db, now, Retention { events_days: 36_500, incentives_days: 36_500 }).await.unwrap();
     (db, url)
-}
-
-async fn shops(db: &PgDb) {
-    for n in 0..TENANTS {
-        open_shop(&Control::Postgres(db.clone()), tenant(n), Now.now()).await;
-    }
 }
 
 /// A process of the platform; it stops in order when dropped.

@@ -1,11 +1,14 @@
-"""Runs statements in DuckDB: FILE. Writes a line for each row of the last one, columns parted by |."""
+"""Runs statements in DuckDB: FILE [QUERY]. Writes a line for each row of the last one, columns parted
+by |."""
 
 import pathlib
 import sys
 
 import duckdb
 
-(statements,) = sys.argv[1:]
-rows = duckdb.connect().execute(pathlib.Path(statements).read_text()).fetchall()
-for row in rows:
+statements, *query = sys.argv[1:]
+found = duckdb.connect().execute(pathlib.Path(statements).read_text())
+for further in query:
+    found.execute(further)
+for row in found.fetchall():
     print("|".join(str(column) for column in row))

@@ -2,17 +2,15 @@
 //! else. The calculators reach PostgreSQL and Redis over ways that can fail.
 
 use std::path::Path;
-use std::time::Duration;
 
-use store::{PgDb, PgOptions};
 use testkit::kafka::KafkaServer;
 use testkit::postgres::Cluster;
 use testkit::proxy::{FaultProxy, Target};
 use testkit::redis::RedisServer;
-use tokio::runtime::Runtime;
 
 use super::member::Member;
 use super::schedule::SESSION_MS;
+use crate::distributed::asked::Asked;
 use crate::support::{Said, incent};
 
 const DATABASE: &str = "ic_db";
@@ -22,8 +20,6 @@ pub const INCENTIVES_TOPIC: &str = "incentive-generated";
 const PARTITIONS: &str = "4";
 /// Recovery after a stop takes as long as what lies behind the last checkpoint.
 const POSTGRES_SETTINGS: &str = "-c checkpoint_timeout=30s -c checkpoint_completion_target=0.3";
-/// How often PostgreSQL is asked while it comes back.
-const TRIES: u32 = 100;
 
 /// All of it.
 pub struct Grounds {
@@ -37,54 +33,6 @@ pub struct Grounds {
     pub kafka: KafkaServer,
     pub postgres: Cluster,
     pub db: Asked,
-}
-
-/// PostgreSQL as the test asks it, past all ways that fail.
-pub struct Asked {
-    runtime: Runtime,
-    pub pool: PgDb,
-}
-
-impl Asked {
-    fn new(url: &str) -> Self {
-        let runtime = Runtime::new().expect("a runtime");
-        let options = PgOptions { statement: Duration::from_secs(300), ..PgOptions::new(url) };
-        Self { runtime, pool: PgDb::open(&options).expect("a URL") }
-    }
-
-    /// Waits for a future.
-    pub fn wait<T>(&self, future: impl Future<Output = T>) -> T {
-        self.runtime.block_on(future)
-    }
-
-    /// The rows of a query, each as one text. Asked again while PostgreSQL comes back.
-    pub fn rows(&self, sql: &str) -> Vec<String> {
-        self.wait(async {
-            let mut tries = 0;
-            loop {
-                let asked = async {
-                    let client = self.pool.client().await.map_err(|e| format!("{e:?}"))?;
-                    client.query(sql, &[]).await.map_err(|e| format!("{e:?}"))
-                };
-                match asked.await {
-                    Ok(rows) => {
-                        let text = rows.iter().map(|row| row.get::<_, Option<String>>(0));
-                        return text.map(Option::unwrap_or_default).collect();
-                    }
-                    Err(why) => {
-                        tries += 1;
-                        assert!(tries < TRIES, "{sql}: {why}");
-                        std::thread::park_timeout(Duration::from_millis(50));
-                    }
-                }
-            }
-        })
-    }
-
-    /// The one value of a query, a number.
-    pub fn number(&self, sql: &str) -> i64 {
-        self.rows(&format!("select ({sql})::text"))[0].parse().expect("a number")
-    }
 }
 
 impl Grounds {

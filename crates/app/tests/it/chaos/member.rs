@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use engine::crash::{CrashPlan, CrashPoint};
 
-use super::rest::Rest;
+use crate::distributed::rest::Rest;
 use crate::support::{ADMIN, incent};
 
 /// How long a process may take to be ready, or to stop in order, on a loaded machine.

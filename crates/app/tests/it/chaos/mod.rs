@@ -5,14 +5,9 @@
 //! Read `schedule` for what goes wrong, `nemesis` for how, `traffic` for what flows in meanwhile,
 //! and `verdict` for what is looked at afterwards. `cargo x chaos` runs it with other numbers.
 
-mod devices;
-mod foreign;
 mod grounds;
-mod invariants;
-mod ledger;
 mod member;
 mod nemesis;
-mod rest;
 mod schedule;
 mod shops;
 mod traffic;
@@ -24,11 +19,12 @@ use std::time::{Duration, Instant};
 
 use domain::time::{SECOND_US, Timestamp};
 
-use devices::Device;
-use foreign::Foreign;
-use grounds::{EVENTS_TOPIC, Grounds};
+use crate::distributed::device::Device;
+use crate::distributed::foreign::Foreign;
+use crate::distributed::rest::Rest;
+use crate::distributed::topic;
+use grounds::{EVENTS_TOPIC, Grounds, INCENTIVES_TOPIC};
 use nemesis::Nemesis;
-use rest::Rest;
 use schedule::{kinds, schedule};
 use traffic::{BATCH, Plan, Traffic, Watch};
 
@@ -108,7 +104,10 @@ fn whatever_fails_it_ends_as_if_nothing_had() {
     let rest = Rest::new(&grounds.front.url());
     let events_each = terms.events / TENANTS;
     let mut shops = shops::set_up(&rest, &grounds.db, TENANTS, events_each);
-    let devices = (0..DEVICES).map(|n| Device::listen(&dir, &grounds.push.url(), &shops[n], n));
+    let devices = (0..DEVICES).map(|n| {
+        let user = format!("{:05}", n + 1);
+        Device::listen(&dir, &grounds.push.url(), &shops[n].tenant, &user)
+    });
     let devices: Vec<Device> = devices.collect();
     phase("everything is set up");
 
@@ -146,7 +145,7 @@ fn whatever_fails_it_ends_as_if_nothing_had() {
         assert!(status.success(), "{} does not stop in order: {status}", member.name);
     }
     let (db, tally) = (&grounds.db, traffic.tally());
-    let repeated = verdict::topic_has_each_once(db, &grounds.kafka.brokers());
+    let repeated = topic::has_each_once(db, &grounds.kafka.brokers(), INCENTIVES_TOPIC);
     verdict::dead_letters_are_kept(db, &tally);
     phase(&format!("the topic has each incentive, {repeated} of them more than once"));
     verdict::ledger_is_that_of_the_reference(db, shops);

@@ -11,10 +11,10 @@ use testkit::random::Random;
 
 use super::grounds::Grounds;
 use super::member::Member;
-use super::rest::Rest;
 use super::schedule::Fault;
 use super::shops::Shop;
 use super::traffic::Traffic;
+use crate::distributed::rest::Rest;
 
 /// How long a process may take to come to the point where it is to die: it starts, is given its
 /// partitions when the session of its former life is over, and works.

@@ -6,12 +6,11 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use testkit::reference::Setting;
 
-use super::grounds::Asked;
-use super::ledger;
-use super::rest::Rest;
+use crate::distributed::asked::Asked;
+use crate::distributed::ledger;
+use crate::distributed::rest::Rest;
+use crate::distributed::shop::{self, Opened};
 
-/// The secret of their users' tokens.
-pub const SECRET: &str = "a secret of at least thirty-two bytes";
 /// Calls until a change must have gone through.
 const TRIES: usize = 20;
 
@@ -58,25 +57,8 @@ impl Shop {
         let tenant = json!({
             "name": format!("Shop {n}"), "timeZone": zone, "limits": limits(n, events),
         });
-        let post = |path: &str, tenant: Option<&str>, body: &Value, field: &str| {
-            let made = rest.expect("POST", path, tenant, body);
-            made[field].as_str().unwrap_or_else(|| panic!("{field} in {made:#}")).to_owned()
-        };
-        let tenant = post("/api/v1/tenants", None, &tenant, "tenantId");
-        let of = Some(&*tenant);
-        let auth = json!({ "secret": SECRET, "algorithms": ["HS256"] });
-        rest.expect("PUT", &format!("/api/v1/tenants/{tenant}/push-auth"), None, &auth);
-        let members: Vec<String> = (1..500).step_by(7).map(|n| format!("{n:05}")).collect();
-        let cohort = json!({ "name": "Sevens", "type": "STATIC", "userIds": members });
-        let cohort = post("/api/v1/cohorts", of, &cohort, "cohortId");
-        let mut last = String::new();
-        let campaigns = include_str!("../crash/campaigns.json").replace("COHORT", &cohort);
-        let campaigns: Vec<Value> = serde_json::from_str(&campaigns).expect("campaigns");
-        for campaign in campaigns {
-            last = post("/api/v1/campaigns", of, &campaign, "campaignId");
-            let activate = format!("/api/v1/campaigns/{last}:activate");
-            rest.expect("POST", &activate, of, &json!({}));
-        }
+        let Opened { tenant, campaigns } = shop::open(rest, &tenant);
+        let last = campaigns.last().expect("a campaign").clone();
         let (settings, answered) = (BTreeMap::new(), Vec::new());
         let mut shop = Self { tenant, on_and_off: last, is_paused: false, settings, answered };
         shop.remember(db);

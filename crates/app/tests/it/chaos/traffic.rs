@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use domain::time::{SECOND_US, Timestamp};
 use testkit::random::Random;
 
-use super::foreign::Foreign;
-use super::rest::{Rest, Sent};
+use crate::distributed::foreign::Foreign;
+use crate::distributed::happening::Happening;
+use crate::distributed::rest::{Rest, Sent};
 
 /// Events in a request, all of one tenant.
 pub const BATCH: usize = 50;
@@ -23,15 +24,6 @@ const PATIENCE: Duration = Duration::from_secs(240);
 const PAUSE: Duration = Duration::from_millis(40);
 /// The day in µs.
 const DAY_US: i64 = 86_400 * SECOND_US;
-
-/// An event as a tenant has it.
-pub struct Happening {
-    pub id: String,
-    pub user: String,
-    pub at: Timestamp,
-    /// A JSON object.
-    pub payload: String,
-}
 
 /// All events of a run; they follow from the seed and the moment it began.
 pub struct Plan {

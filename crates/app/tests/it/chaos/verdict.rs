@@ -2,17 +2,17 @@
 //! dead letters, and whether everything that was planned has really happened.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::devices::Device;
-use super::grounds::{Asked, Grounds, INCENTIVES_TOPIC};
-use super::ledger::{Batches, story};
+use super::grounds::Grounds;
 use super::nemesis::Came;
 use super::schedule::{Fault, kinds};
 use super::shops::Shop;
 use super::traffic::{BATCH, Tally, Traffic};
-use super::{foreign, invariants};
+use crate::distributed::asked::Asked;
+use crate::distributed::device::Device;
+use crate::distributed::invariants;
+use crate::distributed::ledger::{Batches, story};
 
 /// How long the last of it may take to be decided and announced.
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -99,45 +99,6 @@ pub fn ledger_is_that_of_the_reference(db: &Asked, shops: &[Shop]) {
             assert_eq!(outdated, 0, "I-18: batches under a version older than {answered:?}");
         }
     }
-}
-
-/// I-12 to I-14 in the topic itself: a reader that keeps the last place by partition and source
-/// partition, and drops what is not beyond it, has each incentive once, at its place.
-pub fn topic_has_each_once(db: &Asked, brokers: &str) -> usize {
-    let read = Command::new(testkit::services::python())
-        .arg(foreign::script("announcements.py"))
-        .arg(foreign::schemas())
-        .args([brokers, INCENTIVES_TOPIC])
-        .output()
-        .expect("python runs");
-    assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
-    let text = String::from_utf8(read.stdout).expect("UTF-8");
-    let mut last: BTreeMap<(String, String), (i64, i64)> = BTreeMap::new();
-    let (mut kept, mut repeated) = (Vec::new(), 0);
-    for line in text.lines() {
-        let cells: Vec<&str> = line.split('|').collect();
-        let [partition, _, source, batch, ordinal, incentive, _, seq] = cells[..] else {
-            panic!("{line}")
-        };
-        let number = |text: &str| text.parse::<i64>().expect("a number");
-        let place = (number(batch), number(ordinal));
-        let before = last.entry((partition.to_owned(), source.to_owned())).or_insert((0, -1));
-        if place <= *before {
-            repeated += 1;
-            continue;
-        }
-        *before = place;
-        kept.push(format!("{incentive} {source} {batch} {ordinal} {seq}"));
-    }
-    let mut wanted = db.rows(
-        "select concat_ws(' ', incentive_id, source_partition, batch_seq, ordinal, seq)
-         from incentives",
-    );
-    kept.sort_unstable();
-    wanted.sort_unstable();
-    let differ = kept.iter().zip(&wanted).find(|(heard, stored)| heard != stored);
-    assert!(differ.is_none() && kept.len() == wanted.len(), "{differ:?}");
-    repeated
 }
 
 /// I-22: what is no event is kept byte by byte; a used id is not used again.

@@ -13,6 +13,7 @@ pub struct Connector<'a> {
     stage: &'a Stage,
     name: String,
     slot: String,
+    config: Value,
 }
 
 impl<'a> Connector<'a> {
@@ -31,20 +32,54 @@ impl<'a> Connector<'a> {
         config["transforms.exactTopic.regex"] = json!(format!("{prefix}\\.public\\.incentives"));
         config["transforms.exactTopic.replacement"] = json!(topic);
         config["topic.prefix"] = json!(prefix);
-        let connector = Self { stage, name, slot };
-        let mut tries = 0;
-        // While Connect shares its work out anew it takes nothing.
-        while let Err(error) = ureq::put(connector.url("config")).send_json(&config) {
-            tries += 1;
-            assert!(tries < 100, "Connect does not take the connector: {error}");
-            stage.rows("select pg_sleep(0.5)::text");
-        }
-        connector.is_there();
+        config["topic.creation.default.replication.factor"] = json!("1");
+        let connector = Self { stage, name, slot, config };
+        connector.register();
         connector
     }
 
+    /// Registers it, once more after it was removed, and waits until its slot is read.
+    pub fn register(&self) {
+        let mut tries = 0;
+        // While Connect shares its work out anew it takes nothing.
+        while let Err(error) = ureq::put(self.url("config")).send_json(&self.config) {
+            tries += 1;
+            assert!(tries < 100, "Connect does not take the connector: {error}");
+            self.stage.rows("select pg_sleep(0.5)::text");
+        }
+        self.is_there();
+    }
+
+    /// Restarts it with its task.
+    pub fn restart(&self) {
+        ureq::post(self.url("restart?includeTasks=true")).send_empty().unwrap();
+        self.is_there();
+    }
+
+    /// Removes it and what it remembers: with an offset from before the slot it would refuse. The
+    /// slot stays.
+    pub fn remove(&self) {
+        ureq::put(self.url("stop")).send_empty().unwrap();
+        self.let_go();
+        let begun = Instant::now();
+        while let Err(error) = ureq::delete(self.url("offsets")).call() {
+            assert!(begun.elapsed() < PATIENCE, "{error}");
+            self.stage.rows("select pg_sleep(0.5)::text");
+        }
+        ureq::delete(self.itself()).call().unwrap();
+    }
+
+    fn itself(&self) -> String {
+        format!("{}/connectors/{}", connect_url(), self.name)
+    }
+
+    fn let_go(&self) {
+        let read = "select count(*) from pg_replication_slots where active and slot_name = ";
+        self.stage.until(&format!("{read}'{}'", self.slot), 0);
+    }
+
     fn url(&self, what: &str) -> String {
-        format!("{}/connectors/{}/{what}", connect_url(), self.name)
+        format!("{}/{what}", self.itself())
     }
 
     fn is_there(&self) {
@@ -63,10 +98,9 @@ impl<'a> Connector<'a> {
 impl Drop for Connector<'_> {
     fn drop(&mut self) {
         // A test that fails has better things to say.
-        _ = ureq::delete(self.url("").trim_end_matches('/')).call();
+        _ = ureq::delete(self.itself()).call();
         if !std::thread::panicking() {
-            let free = "select count(*) from pg_replication_slots where active and slot_name = ";
-            self.stage.until(&format!("{free}'{}'", self.slot), 0);
+            self.let_go();
             self.stage.rows(&format!("select pg_drop_replication_slot('{}')::text", self.slot));
         }
     }

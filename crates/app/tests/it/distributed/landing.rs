@@ -16,7 +16,7 @@ const EVENTS: usize = 800;
 const BATCH: usize = 100;
 const USERS: usize = 20;
 /// Settings of the process that lands, by which a file comes of every few rows.
-const LANDS: [(&str, &str); 3] = [
+pub const LANDS: [(&str, &str); 3] = [
     ("INCENT_ANALYTICS_DIR", "landing"),
     ("INCENT_ANALYTICS_ROWS", "150"),
     ("INCENT_ANALYTICS_SECONDS", "1"),
@@ -49,9 +49,7 @@ fn duckdb_sums_what_landed_as_sql_sums_what_was_granted() {
     assert!(files(&stage) > before, "more files, or others");
     its_metrics_say_so(&landing, before);
     landed_equals_granted(&stage);
-    let args = ["doctor", "--deep", "--analytics-dir", "landing"];
-    let said = stage.run(&args);
-    assert!(said.out.contains("each captured incentive has landed once, in"), "{said:?}");
+    doctor_agrees(&stage);
 
     // What is in hand lands when the process stops.
     assert!(landing.stop().success());
@@ -124,7 +122,7 @@ fn files(stage: &Stage) -> i64 {
 }
 
 #[track_caller]
-fn until_landed(stage: &Stage, wanted: i64) {
+pub fn until_landed(stage: &Stage, wanted: i64) {
     let begun = Instant::now();
     loop {
         let found = landed(stage);
@@ -171,18 +169,30 @@ fn without_offsets(stage: &Stage) {
     fs::write(stage.dir().join("landing/manifest.json"), manifest.to_string()).unwrap();
 }
 
-/// By tenant, campaign, currency and day: numbers and amounts, as the shipped statements for DuckDB
-/// give them, and as PostgreSQL does.
-fn landed_equals_granted(stage: &Stage) {
+/// The doctor finds in the files what it finds in the ledger.
+pub fn doctor_agrees(stage: &Stage) {
+    let said = stage.run(&["doctor", "--deep", "--analytics-dir", "landing"]);
+    assert!(said.out.contains("each captured incentive has landed once, in"), "{said:?}");
+}
+
+/// What the shipped statements for DuckDB say of the files, or then a query: a line for each row.
+pub fn duckdb(stage: &Stage, query: &[&str]) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let said = Command::new(testkit::services::python())
         .arg(root.join("tests/python/duckdb_says.py"))
         .arg(root.join("../../deploy/analytics/duckdb.sql"))
+        .args(query)
         .current_dir(stage.dir().join("landing"))
         .output()
         .unwrap();
-    let said = Said::of(said).well();
-    let mut found: Vec<&str> = said.out.lines().collect();
+    Said::of(said).well().out
+}
+
+/// By tenant, campaign, currency and day: numbers and amounts, as the shipped statements for DuckDB
+/// give them, and as PostgreSQL does.
+fn landed_equals_granted(stage: &Stage) {
+    let said = duckdb(stage, &[]);
+    let mut found: Vec<&str> = said.lines().collect();
     let mut expected = stage.rows(
         "select concat_ws('|', tenant_id, campaign_id, reward_currency,
              date '1970-01-01' + limit_day, count(*), sum(reward_amount)::numeric(38, 9))

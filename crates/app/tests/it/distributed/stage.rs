@@ -8,11 +8,10 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use store::{PgDb, PgOptions};
 use testkit::dir::TempDir;
 use testkit::services::{kafka_brokers, postgres_url, redis_url};
-use tokio::runtime::Runtime;
 
+use super::asked::Asked;
 use crate::support::{ADMIN, Platform, Said, incent};
 
 /// How long anything may take on a loaded machine.
@@ -21,8 +20,8 @@ pub const PATIENCE: Duration = Duration::from_secs(180);
 /// What all processes of one test share.
 pub struct Stage {
     dir: TempDir,
-    runtime: Runtime,
-    db: PgDb,
+    /// Its database, to be asked.
+    pub db: Asked,
     redis_url: String,
     /// What tells its names from those of others.
     pub unique: String,
@@ -30,6 +29,8 @@ pub struct Stage {
     pub database: String,
     /// Topic of the events.
     pub events_topic: String,
+    /// Topic of announcements.
+    pub incentives_topic: String,
     /// Topic of captured incentives, for the aggregates.
     pub aggregates_topic: String,
     /// Topic of captured incentives, for what lands.
@@ -45,21 +46,18 @@ impl Stage {
     /// The same with a Redis of its own.
     pub fn with_redis(redis_url: &str) -> Self {
         let unique = format!("{:x}", RandomState::new().build_hasher().finish());
-        let (dir, runtime) = (TempDir::new(), Runtime::new().unwrap());
+        let dir = TempDir::new();
         let (server, database) = (postgres_url(), format!("incent_it_{unique}"));
-        runtime.block_on(async {
-            let db = PgDb::open(&PgOptions::new(&server)).unwrap();
-            let client = db.client().await.unwrap();
-            client.batch_execute(&format!("create database {database}")).await.unwrap();
-        });
+        Asked::new(&server).rows(&format!("create database {database}"));
         let url = replaced(&server, &database);
-        let db = PgDb::open(&PgOptions::new(&url)).unwrap();
+        let db = Asked::new(&url);
         let events_topic = format!("tenant-events-{unique}");
+        let incentives_topic = format!("incentive-generated-{unique}");
         let aggregates_topic = format!("db.incentives.redis-{unique}");
         let analytics_topic = format!("db.incentives-{unique}");
         let config = format!(
             "databaseUrl: {url}\nkafka: {}\neventsTopic: {events_topic}\n\
-             incentivesTopic: incentive-generated-{unique}\nanalyticsTopic: {analytics_topic}\n\
+             incentivesTopic: {incentives_topic}\nanalyticsTopic: {analytics_topic}\n\
              aggregatesTopic: {aggregates_topic}\ngroup: ic-{unique}\nserverKey: {}\n\
              redisUrl: {redis_url}\n",
             kafka_brokers(),
@@ -69,12 +67,12 @@ impl Stage {
         let redis_url = redis_url.to_owned();
         Self {
             dir,
-            runtime,
             db,
             redis_url,
             unique,
             database,
             events_topic,
+            incentives_topic,
             aggregates_topic,
             analytics_topic,
         }
@@ -128,25 +126,38 @@ impl Stage {
     }
 
     /// The rows of a query, each as one text.
+    #[track_caller]
     pub fn rows(&self, sql: &str) -> Vec<String> {
-        self.runtime.block_on(async {
-            let client = self.db.client().await.unwrap();
-            let rows = client.query(sql, &[]).await.unwrap_or_else(|e| panic!("{sql}: {e:?}"));
-            rows.iter().map(|row| row.get::<_, Option<String>>(0).unwrap_or_default()).collect()
-        })
+        self.db.rows(sql)
     }
 
-    /// What Redis has under a key; empty when nothing.
-    pub fn redis(&self, key: &str) -> String {
+    /// What Redis answers, line by line; one that is empty stands for nothing.
+    pub fn redis(&self, command: &[&str], keys: &[String]) -> Vec<String> {
         let url = &self.redis_url;
-        let said = Command::new("redis-cli").args(["-u", url, "--raw", "get", key]).output();
+        let mut cli = Command::new("redis-cli");
+        let said = cli.args(["-u", url, "--raw"]).args(command).args(keys).output();
         let said = said.expect("redis-cli runs");
-        String::from_utf8_lossy(&said.stdout).trim().to_owned()
+        String::from_utf8_lossy(&said.stdout).lines().map(str::to_owned).collect()
     }
 
     /// The one value of a query, a number.
+    #[track_caller]
     pub fn number(&self, sql: &str) -> i64 {
-        self.rows(&format!("select ({sql})::text"))[0].parse().expect("a number")
+        self.db.number(sql)
+    }
+
+    /// Waits until Redis has this under a key.
+    #[track_caller]
+    pub fn until_redis(&self, key: &str, wanted: &str) {
+        let begun = Instant::now();
+        loop {
+            let found = self.redis(&["get", key], &[]).concat();
+            if found == wanted {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{key} stays at {found:?}, not {wanted:?}");
+            self.rows("select pg_sleep(0.1)::text");
+        }
     }
 
     /// Waits until so many incentives are granted, and returns the number.

@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::stage::{PATIENCE, Stage, look, send_batch};
+use super::stage::{Stage, look, send_batch};
 use crate::support::{ADMIN, Platform, lines_of, next_line};
 
 const TENANTS: usize = 4;
@@ -272,15 +271,7 @@ fn redis_counts_what_was_granted(stage: &Stage, shops: &[Shop]) {
     for shop in shops {
         let granted = "select count(*)::text from incentives where tenant_id = ";
         let granted = stage.rows(&format!("{granted}'{}'", shop.tenant)).remove(0);
-        let begun = Instant::now();
-        loop {
-            let counted = stage.redis(&format!("limit:{{{}}}:daily", shop.tenant));
-            if counted == granted {
-                break;
-            }
-            assert!(begun.elapsed() < PATIENCE, "Redis stays at {counted:?}, not {granted}");
-            stage.rows("select pg_sleep(0.5)::text");
-        }
+        stage.until_redis(&format!("limit:{{{}}}:daily", shop.tenant), &granted);
     }
 }
 

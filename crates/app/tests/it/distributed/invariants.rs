@@ -1,7 +1,7 @@
 //! The invariants that one query each can check. The numbers are those of the design's list; what
 //! is not here is checked by the comparison with the slow reference, or by reading the topic.
 
-use super::grounds::Asked;
+use super::asked::Asked;
 
 /// What must not be, and a query that counts where it is.
 const BROKEN: [(&str, &str); 15] = [

@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde_json::json;
 
-use super::traffic::Happening;
+use super::happening::Happening;
 
 /// The producer at work.
 pub struct Foreign {
@@ -72,7 +72,7 @@ impl Drop for Foreign {
 
 /// A script beside this file.
 pub fn script(name: &str) -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/chaos").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/distributed").join(name)
 }
 
 /// The folder of the Avro schemas.

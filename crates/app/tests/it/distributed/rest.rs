@@ -6,7 +6,7 @@ use serde_json::Value;
 use ureq::Agent;
 use ureq::http::Request;
 
-use super::traffic::Happening;
+use super::happening::Happening;
 use crate::support::ADMIN;
 
 /// What came of a try.

@@ -1,6 +1,7 @@
 """Reads a topic of IncentiveEvents from its beginning to its present end: FOLDER BROKERS TOPIC.
-Writes a line for each: partition, offset, source partition, batch, ordinal, incentive, user, seq."""
+Writes a line for each: partition, source partition, batch, ordinal, and what it announces."""
 
+import datetime
 import io
 import json
 import pathlib
@@ -10,6 +11,7 @@ import time
 import fastavro
 from confluent_kafka import Consumer, TopicPartition
 
+EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 folder, brokers, topic = sys.argv[1:]
 text = pathlib.Path(folder, "IncentiveEvent.avsc").read_text()
 schema = fastavro.parse_schema(json.loads(text))
@@ -30,8 +32,13 @@ while ends:
         continue
     event = fastavro.schemaless_reader(io.BytesIO(message.value()[10:]), schema, schema)
     place = dict(message.headers())["incent-place"].decode().split("/")
-    print(message.partition(), message.offset(), *place, event["incentiveId"],
-          message.key().decode(), event["seq"], sep="|")
+    if message.key().decode() != event["userId"]:
+        sys.exit(f"the key of {event} is {message.key()}")
+    amount = format(event["rewardAmount"].normalize(), "f")
+    issued = (event["issuedAt"] - EPOCH) // datetime.timedelta(microseconds=1)
+    print(message.partition(), *place, event["incentiveId"], event["seq"], event["tenantId"],
+          event["userId"], event["campaignId"], event["eventId"], event["type"],
+          event["rewardCurrency"], amount, issued, sep="|")
     if message.offset() + 1 >= ends[message.partition()]:
         del ends[message.partition()]
 consumer.close()

@@ -1,4 +1,4 @@
-//! Devices of some users: each listens, loses its connection, and goes on where it was.
+//! A device of a user: it listens, loses its connection, and goes on where it was.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::{Child, Stdio};
 
 use serde_json::Value;
 
-use super::shops::{SECRET, Shop};
+use super::shop::SECRET;
 use crate::support::{ADMIN, incent};
 
 /// A device; it listens until it is dropped.
@@ -18,9 +18,9 @@ pub struct Device {
 }
 
 impl Device {
-    /// A device of the n-th user, from the beginning on.
-    pub fn listen(dir: &Path, url: &str, shop: &Shop, n: usize) -> Self {
-        let (tenant, user) = (shop.tenant.clone(), format!("{:05}", n + 1));
+    /// A device of a user, from the beginning on.
+    pub fn listen(dir: &Path, url: &str, tenant: &str, user: &str) -> Self {
+        let (tenant, user) = (tenant.to_owned(), user.to_owned());
         let frames = dir.join(format!("device-{tenant}-{user}.jsonl"));
         let (out, err) = (File::create(&frames), File::create(frames.with_extension("log")));
         let args = ["listen", "--user", &user, "--after-seq", "0", "-o", "jsonl"];

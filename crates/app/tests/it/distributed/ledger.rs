@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use testkit::reference::Setting;
 
-use super::grounds::Asked;
+use super::asked::Asked;
 use crate::story::{CompletionRow, Decided, Story, Usage};
 
 /// A query's rows, each as a JSON document.
