@@ -467,4 +467,7 @@ pub trait LimitGate: Send + Sync {
     ) -> Pin<Box<dyn Future<Output = Advice> + Send + 'a>>;
     /// Tells that a reservation is committed: the uses `to` are what is used now. Never waits.
     fn settle(&self, reservation: Arc<Reservation>);
+    /// Tells that a reservation's batch was refused: it is decided again, and may not grant any of
+    /// it then. Never waits.
+    fn give_back(&self, reservation: Arc<Reservation>);
 }

@@ -166,10 +166,11 @@ pub(crate) fn settle(day: &DayUse, batch_seq: i64) -> Vec<Call> {
     parts(day, |_| true).into_iter().map(call).collect()
 }
 
-/// Ends what a reservation holds and its successor does not: the batch was decided again.
-pub(crate) fn release(before: &Reservation, successor: &Reservation) -> Vec<Call> {
+/// Ends what a reservation holds and its successor, if it has one, does not: the batch was refused.
+pub(crate) fn release(before: &Reservation, successor: Option<&Reservation>) -> Vec<Call> {
+    let days = successor.into_iter().flat_map(|successor| &successor.days);
     let kept: HashSet<IncentiveId> =
-        successor.days.iter().flat_map(|day| day.incentives.iter().map(|(id, _)| *id)).collect();
+        days.flat_map(|day| day.incentives.iter().map(|(id, _)| *id)).collect();
     let mut calls = Vec::new();
     for day in &before.days {
         for (users, incentives) in parts(day, |id| !kept.contains(id)) {

@@ -163,6 +163,7 @@ impl Courier {
                 Ok(())
             }
             Job::Settle(reservation) => self.settle(&reservation).await,
+            Job::GiveBack(reservation) => self.give_back(&reservation).await,
             Job::Mend(wanted) => self.mend(&wanted).await,
         }
     }
@@ -179,7 +180,7 @@ impl Courier {
     async fn reserve(&mut self, reservation: &Arc<Reservation>) -> RedisResult<Advice> {
         let owner = self.owner(reservation);
         let mut calls = match self.reserved.remove(&owner.partition) {
-            Some(before) => release(&before, reservation),
+            Some(before) => release(&before, Some(reservation)),
             None => Vec::new(),
         };
         let released = calls.len();
@@ -210,10 +211,25 @@ impl Courier {
             days.iter().flat_map(|day| settle(day, reservation.batch_seq)).collect();
         self.deliver(owner, &calls).await?;
         self.note_days(owner, &days, reservation.batch_seq);
-        if self.reserved.get(&owner.partition).is_some_and(|held| Arc::ptr_eq(held, reservation)) {
+        if self.holds(owner, reservation) {
             self.reserved.remove(&owner.partition);
         }
         Ok(())
+    }
+
+    async fn give_back(&mut self, reservation: &Arc<Reservation>) -> RedisResult<()> {
+        let owner = self.owner(reservation);
+        if !self.holds(owner, reservation) {
+            return Ok(());
+        }
+        self.reserved.remove(&owner.partition);
+        self.deliver(owner, &release(reservation, None)).await.map(drop)
+    }
+
+    /// Whether this is what a partition has reserved.
+    fn holds(&self, owner: Owner, reservation: &Arc<Reservation>) -> bool {
+        let held = self.reserved.get(&owner.partition);
+        held.is_some_and(|held| Arc::ptr_eq(held, reservation))
     }
 
     async fn mend(&mut self, wanted: &Mend) -> RedisResult<()> {

@@ -87,6 +87,7 @@ pub(crate) enum Job {
     TakenOver { partition: i32, epoch: i64 },
     Reserve { reservation: Arc<Reservation>, answer: oneshot::Sender<Advice> },
     Settle(Arc<Reservation>),
+    GiveBack(Arc<Reservation>),
     Mend(Box<Mend>),
 }
 
@@ -221,5 +222,9 @@ impl LimitGate for RedisLimits {
             let seen = InUse { epoch, today: Today::of(day), settled_batch };
             self.shared.note((day.tenant, partition), seen);
         }
+    }
+
+    fn give_back(&self, reservation: Arc<Reservation>) {
+        self.hand_over(Job::GiveBack(reservation));
     }
 }

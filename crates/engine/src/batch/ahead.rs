@@ -50,9 +50,14 @@ impl Pending {
         let (kept, submitted) = (batch.batch.clone(), Instant::now());
         let commit = async move {
             let answer = store.commit(batch.batch.clone()).await?;
-            if answer == Committed::Done {
-                crash::point(CrashPoint::AfterCommit);
-                batch.tell(before, submitted.elapsed());
+            match answer {
+                Committed::Done => {
+                    crash::point(CrashPoint::AfterCommit);
+                    batch.tell(before, submitted.elapsed());
+                }
+                Committed::Stale => batch.give_back(),
+                // What is in its place may be what it had reserved for.
+                Committed::Overtaken { .. } => {}
             }
             Ok(answer)
         };
@@ -170,6 +175,12 @@ pub(super) struct Submission {
 }
 
 impl Submission {
+    fn give_back(self) {
+        if let (Some(limits), Some(reserved)) = (self.hearers.limits, self.reserved) {
+            limits.give_back(reserved);
+        }
+    }
+
     fn tell(self, before: Position, commit: Duration) {
         let Self { batch, outcomes, progress, reserved, took, hearers } = self;
         let Hearers { metrics, granted, hub, limits, position } = hearers;

@@ -393,6 +393,10 @@ impl LimitGate for World {
         let wanted = reservation.days[0].incentives.len();
         note(&self.diary, format!("settle {wanted}"));
     }
+    fn give_back(&self, reservation: Arc<Reservation>) {
+        let wanted = reservation.days[0].incentives.len();
+        note(&self.diary, format!("give back {wanted}"));
+    }
 }
 
 fn points() -> CampaignSource {
@@ -420,8 +424,8 @@ async fn a_gate_is_asked_before_each_commit_told_after_it_and_refuses_nothing() 
     let mut decider = decider(&world);
     decider.hearers.limits = Some(world.clone());
     let diary = run(&world, &mut decider, &records(&[NOON; 3])).await;
-    let expected =
-        ["config", "reserve 3", "stale 0..3", "config", "reserve 3", "commit 0..3", "settle 3"];
+    let refused = ["config", "reserve 3", "stale 0..3", "give back 3"];
+    let expected = [&refused[..], &["config", "reserve 3", "commit 0..3", "settle 3"]].concat();
     assert_eq!(diary, expected);
     let batches = world.batches.lock().expect("no panic");
     assert_eq!(batches[0].incentives.len(), 3, "its no is advice");

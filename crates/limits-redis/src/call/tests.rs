@@ -77,7 +77,7 @@ fn all_keys_of_a_call_lie_in_the_tenants_slot() {
     };
     let mut calls = reserve(&day, 1);
     calls.extend(settle(&day, 1));
-    calls.extend(release(&reservation(vec![day.clone()]), &reservation(vec![])));
+    calls.extend(release(&reservation(vec![day.clone()]), None));
     calls.push(mend(&wanted));
     assert_eq!(calls.len(), 4);
     for call in calls {

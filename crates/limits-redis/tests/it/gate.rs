@@ -75,6 +75,27 @@ async fn a_batch_that_is_decided_again_gives_back_what_it_grants_no_more() {
     assert_eq!((shown(&server)["daily"].as_str(), reserved(&server, &ledger)), ("2", 0));
 }
 
+/// Decided again it may grant nothing at all: then no other reservation follows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_is_refused_gives_back_what_it_has_reserved() {
+    let (server, ledger, gate) = stage(Caps::default()).await;
+    let other = ledger.plan((1, 1, 1), &[(5, "eve")]);
+    gate.reserve(&other).await;
+    let refused = ledger.plan((0, 1, 1), &THREE);
+    assert_eq!(gate.reserve(&refused).await, Advice::Room);
+    gate.limits.give_back(refused.clone());
+    gate.barrier().await;
+    let none = [("{ada}:daily", "0"), ("{bob}:daily", "0")];
+    assert_eq!(shown(&server), map([("daily", "1"), none[0], none[1], ("{eve}:daily", "1")]));
+    assert_eq!(reserved(&server, &ledger), 1, "that of the other partition");
+    // Said too late it changes nothing.
+    let again = ledger.plan((0, 1, 1), &[(2, "bob")]);
+    assert_eq!(gate.reserve(&again).await, Advice::Room);
+    gate.limits.give_back(refused);
+    gate.barrier().await;
+    assert_eq!((shown(&server)["daily"].as_str(), reserved(&server, &ledger)), ("2", 2));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_others_have_reserved_leaves_less_room() {
     for (caps, no_room) in [

@@ -10,6 +10,9 @@ use super::expression::Sight;
 use super::window::Over;
 use super::{Happening, Reference, Refusal, Verdict, calendar};
 
+/// Most grants of a user that a cooldown looks back on: the latest.
+const LOOKED_BACK_ON: usize = 32;
+
 pub(super) struct Campaign {
     pub source: CampaignSource,
     pub rule: Rule,
@@ -130,7 +133,10 @@ impl Reference {
             }
         }
         let ts = happening.record.event.event_ts.micros();
-        let near = |cooldown: i64| own.iter().any(|r| (r.ts.micros() - ts).abs() < cooldown);
+        let mut granted: Vec<i64> = own.iter().map(|r| r.ts.micros()).collect();
+        granted.sort_unstable();
+        let looked_at = &granted[granted.len().saturating_sub(LOOKED_BACK_ON)..];
+        let near = |cooldown: i64| looked_at.iter().any(|at| (at - ts).abs() < cooldown);
         if cooldown.is_some_and(|cooldown| near(cooldown.micros())) {
             return Err(Reason::Cooldown.into());
         }

@@ -17,6 +17,9 @@ use crate::error::Result;
 use crate::postgres::PgDb;
 use crate::postgres::values::{Amount, CompactDocument};
 
+// Where keys stand in several columns they are looked up one by one. Left to choose, the planner joins
+// by reading the whole of a table that has grown since it was last analysed: `offset 0` keeps it from
+// that.
 const LANES: &str = "
     select tenant_id, config_version, last_append_time, lane_version
     from tenant_states where tenant_id = any($1)";
@@ -24,11 +27,13 @@ const STATES: &str = "select user_id, version, state from user_states where user
 const ATTRIBUTES: &str = "select user_id, attributes from users where user_id = any($1)";
 const MEMBERS: &str = "
     select m.user_id, m.cohort_id
-    from unnest($1::uuid[], $2::bigint[]) as c (cohort_id, version)
-    join cohort_members m on m.cohort_id = c.cohort_id and m.membership_version = c.version
-    where m.user_id = any($3) order by m.user_id, m.cohort_id";
-// Keys are looked up one by one. Left to choose, the planner joins by reading the whole of a table
-// that has grown since it was last analysed: `offset 0` keeps it from that.
+    from unnest($1::uuid[], $2::bigint[]) as c (cohort_id, version),
+    lateral (
+        select * from cohort_members m
+        where m.cohort_id = c.cohort_id and m.membership_version = c.version
+            and m.user_id = any($3) offset 0
+    ) m
+    order by m.user_id, m.cohort_id";
 const MARKS: &str = "
     select m.user_id, m.mark_key
     from unnest($1::uuid[], $2::uuid[]) as k (user_id, mark_key),
@@ -38,9 +43,12 @@ const MARKS: &str = "
     ) m";
 const USAGE: &str = "
     select u.tenant_id, u.limit_key, u.bucket, u.used
-    from unnest($1::uuid[], $2::text[], $3::bigint[]) as k (tenant_id, limit_key, since)
-    join limit_usage u on u.tenant_id = k.tenant_id and u.limit_key = k.limit_key
-        and (u.bucket >= k.since or u.bucket = -2147483648)
+    from unnest($1::uuid[], $2::text[], $3::bigint[]) as k (tenant_id, limit_key, since),
+    lateral (
+        select * from limit_usage u
+        where u.tenant_id = k.tenant_id and u.limit_key = k.limit_key
+            and (u.bucket >= k.since or u.bucket = -2147483648) offset 0
+    ) u
     order by u.tenant_id, u.limit_key, u.bucket";
 const EVENT_IDS: &str = "
     select i.tenant_id, i.event_key, i.content_hash

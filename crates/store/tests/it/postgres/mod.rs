@@ -4,6 +4,7 @@ mod admission;
 mod captured;
 mod control;
 mod frozen;
+mod lookups;
 mod partitions;
 
 use std::sync::Arc;

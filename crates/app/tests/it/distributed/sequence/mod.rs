@@ -11,6 +11,7 @@ mod purchases;
 use std::time::Instant;
 
 use serde_json::{Value, json};
+use testkit::redis::RedisServer;
 use testkit::services::kafka_brokers;
 
 use super::aggregates;
@@ -51,7 +52,9 @@ struct Shop {
 fn everybody_tells_the_same_story() {
     let begin = Instant::now();
     let phase = |name: &str| println!("{:6.1} s  {name}", begin.elapsed().as_secs_f32());
-    let stage = Stage::new();
+    // Of its own: it leaves many keys behind.
+    let redis = RedisServer::start(&[]);
+    let stage = Stage::with_redis(&redis.url());
     stage.run(&["migrate"]).well();
     let create = ["topics", "create", "--partitions", "4", "--replication", "1"];
     stage.run(&[&create[..], &["--retention-hours", "1"]].concat()).well();
