@@ -133,10 +133,14 @@ impl Stage {
 
     /// What Redis answers, line by line; one that is empty stands for nothing.
     pub fn redis(&self, command: &[&str], keys: &[String]) -> Vec<String> {
-        let url = &self.redis_url;
+        let place = match self.redis_url.strip_prefix("redis+unix://") {
+            Some(socket) => ["-s", socket],
+            None => ["-u", &self.redis_url],
+        };
         let mut cli = Command::new("redis-cli");
-        let said = cli.args(["-u", url, "--raw"]).args(command).args(keys).output();
+        let said = cli.args(place).arg("--raw").args(command).args(keys).output();
         let said = said.expect("redis-cli runs");
+        assert!(said.status.success(), "{said:?}");
         String::from_utf8_lossy(&said.stdout).lines().map(str::to_owned).collect()
     }
 
