@@ -32,6 +32,11 @@ pub fn python() -> String {
     value("INCENT_TEST_PYTHON", "clients")
 }
 
+/// The class path of Kafka's and Avro's clients for Java. Panics without them.
+pub fn java() -> String {
+    value("INCENT_TEST_JAVA", "java")
+}
+
 /// From the environment, or else from the file.
 #[expect(clippy::disallowed_methods, reason = "a test has no configuration to get it from")]
 fn value(variable: &str, service: &str) -> String {

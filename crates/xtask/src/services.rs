@@ -12,6 +12,7 @@
 mod clients;
 mod connect;
 mod install;
+mod java;
 mod kafka;
 mod place;
 mod postgres;
@@ -41,10 +42,13 @@ pub enum Service {
     Redis,
     /// No process: Kafka and Avro clients for Python, which the tests of foreign clients call.
     Clients,
+    /// No process: such clients in Java.
+    Java,
 }
 
 impl Service {
-    const ALL: [Self; 5] = [Self::Kafka, Self::Postgres, Self::Connect, Self::Redis, Self::Clients];
+    const ALL: [Self; 6] =
+        [Self::Kafka, Self::Postgres, Self::Connect, Self::Redis, Self::Clients, Self::Java];
 
     fn name(self) -> &'static str {
         match self {
@@ -53,6 +57,7 @@ impl Service {
             Self::Postgres => "postgres",
             Self::Redis => "redis",
             Self::Clients => "clients",
+            Self::Java => "java",
         }
     }
 
@@ -64,6 +69,7 @@ impl Service {
             Self::Postgres => "INCENT_POSTGRES_URL",
             Self::Redis => "INCENT_REDIS_URL",
             Self::Clients => "INCENT_TEST_PYTHON",
+            Self::Java => "INCENT_TEST_JAVA",
         }
     }
 
@@ -83,6 +89,7 @@ impl Service {
             Self::Postgres => postgres::install(place),
             Self::Redis => redis::install(place),
             Self::Clients => clients::install(place),
+            Self::Java => java::install(place),
         }
     }
 
@@ -94,6 +101,7 @@ impl Service {
             Self::Postgres => postgres::start(place),
             Self::Redis => redis::start(place),
             Self::Clients => Ok(clients::python(place).display().to_string()),
+            Self::Java => Ok(java::class_path(place)),
         }
     }
 
@@ -101,6 +109,7 @@ impl Service {
     fn is_up(self, place: &Place) -> bool {
         match self {
             Self::Clients => clients::python(place).exists() && place.value(self).is_some(),
+            Self::Java => java::is_there(place) && place.value(self).is_some(),
             _ => process::is_running(place, self) && self.answers(place),
         }
     }
@@ -112,7 +121,7 @@ impl Service {
             Self::Connect => connect::answers(port),
             Self::Postgres => postgres::answers(port),
             Self::Redis => redis::answers(port),
-            Self::Clients => true,
+            Self::Clients | Self::Java => true,
         }
     }
 }

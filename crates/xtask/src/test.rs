@@ -20,7 +20,7 @@ const NEEDS: [(&str, &[Service]); 4] = [
         "incent",
         &[Service::Kafka, Service::Postgres, Service::Connect, Service::Redis, Service::Clients],
     ),
-    ("incent-bus-kafka", &[Service::Kafka, Service::Clients]),
+    ("incent-bus-kafka", &[Service::Kafka, Service::Clients, Service::Java]),
     ("incent-limits-redis", &[Service::Postgres, Service::Redis]),
     ("incent-store", &[Service::Postgres]),
 ];
