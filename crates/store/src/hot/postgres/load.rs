@@ -17,14 +17,14 @@ use crate::error::Result;
 use crate::postgres::PgDb;
 use crate::postgres::values::{Amount, CompactDocument};
 
-// Where keys stand in several columns they are looked up one by one. Left to choose, the planner joins
-// by reading the whole of a table that has grown since it was last analysed: `offset 0` keeps it from
-// that.
 const LANES: &str = "
     select tenant_id, config_version, last_append_time, lane_version
     from tenant_states where tenant_id = any($1)";
 const STATES: &str = "select user_id, version, state from user_states where user_id = any($1)";
 const ATTRIBUTES: &str = "select user_id, attributes from users where user_id = any($1)";
+// Where keys stand in several columns they are looked up one by one. Left to choose, the planner joins
+// by reading the whole of a table that has grown since it was last analysed: `offset 0` keeps it from
+// that.
 const MEMBERS: &str = "
     select m.user_id, m.cohort_id
     from unnest($1::uuid[], $2::bigint[]) as c (cohort_id, version),

@@ -91,12 +91,9 @@ impl Profile for Postgres {
     fn restart(&mut self) -> PortFuture<'_, ()> {
         // What a process knows of a database is its connections.
         Box::pin(async {
-            let client = self.db.client().await?;
-            let name = client.query_one("select current_database()::text", &[]).await;
-            let name: String = name.map_err(StoreError::from)?.get(0);
-            drop(client);
+            let again = once_more(&self.db).await?;
             self.db.close();
-            self.db = PgDb::open(&patient(cluster().url(&name)))?;
+            self.db = again;
             Ok(())
         })
     }
@@ -108,6 +105,14 @@ impl Profile for Postgres {
     fn fresh(&self, clock: Arc<ManualClock>) -> PortFuture<'_, Box<dyn Profile>> {
         Box::pin(async { Ok(Box::new(Self::new(clock).await) as Box<dyn Profile>) })
     }
+}
+
+/// The same database over connections of their own, as another process has it.
+async fn once_more(db: &PgDb) -> store::Result<PgDb> {
+    let client = db.client().await?;
+    let name = client.query_one("select current_database()::text", &[]).await;
+    let name: String = name.map_err(StoreError::from)?.get(0);
+    PgDb::open(&patient(cluster().url(&name)))
 }
 
 /// Columns that say when or in which batch something was written are left out, and the order is
