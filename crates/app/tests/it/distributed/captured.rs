@@ -18,9 +18,7 @@ const EVENTS: usize = 200;
 fn what_is_granted_is_counted_once_whatever_happens() {
     let redis = RedisServer::start(&[]);
     let stage = Stage::with_redis(&redis.url());
-    stage.run(&["migrate"]).well();
-    let create = ["topics", "create", "--partitions", "2", "--replication", "1"];
-    let made = stage.run(&[&create[..], &["--retention-hours", "1"]].concat()).well();
+    let made = stage.prepare("2");
     assert!(made.out.contains(&stage.aggregates_topic), "{}", made.out);
     let connector = Connector::start(&stage, "db.incentives.redis.json", &stage.aggregates_topic);
 

@@ -70,9 +70,7 @@ fn shop(cms: &Platform) -> (String, String) {
 #[test]
 fn who_decides_asks_the_cms_and_outlives_it_but_never_a_version() {
     let stage = Stage::new();
-    stage.run(&["migrate"]).well();
-    let create = ["topics", "create", "--partitions", "2", "--replication", "1"];
-    stage.run(&[&create[..], &["--retention-hours", "1"]].concat()).well();
+    stage.prepare("2");
     let token = ("INCENT_SERVICE_TOKEN", TOKEN);
     let mut cms = stage.serve_as("cms", "cms,cohorts", &[token]);
     let address = cms.url.strip_prefix("http://").unwrap().to_owned();

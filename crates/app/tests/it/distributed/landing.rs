@@ -25,9 +25,7 @@ pub const LANDS: [(&str, &str); 3] = [
 #[test]
 fn duckdb_sums_what_landed_as_sql_sums_what_was_granted() {
     let stage = Stage::new();
-    stage.run(&["migrate"]).well();
-    let create = ["topics", "create", "--partitions", "2", "--replication", "1"];
-    stage.run(&[&create[..], &["--retention-hours", "1"]].concat()).well();
+    stage.prepare("2");
     let _connector = Connector::start(&stage, "db.incentives.json", &stage.analytics_topic);
     let front = stage.serve("front", "events,cms,ic");
     let tenants = ["Europe/Paris", "Pacific/Auckland"].map(|zone| tenant(&front, zone));

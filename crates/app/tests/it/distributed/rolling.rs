@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use testkit::port;
 
+use super::shop::SECRET;
 use super::stage::Stage;
 use crate::support::{ADMIN, Platform, lines_of, next_line};
 
@@ -23,7 +24,6 @@ const PAUSE: Duration = Duration::from_millis(20);
 const USERS: usize = 10;
 /// Calls between two restarts, at least.
 const CALLS: usize = 30;
-const SECRET: &str = "a secret of at least thirty-two bytes";
 /// Each process, with its roles.
 const FLEET: [(&str, &str); 5] = [
     ("front-1", "events,cms,cohorts"),
@@ -46,9 +46,7 @@ struct Seen {
 #[test]
 fn restarted_one_after_another_they_fail_nobody_and_lose_nothing() {
     let stage = Stage::new();
-    stage.run(&["migrate"]).well();
-    let create = ["topics", "create", "--partitions", "4", "--replication", "1"];
-    stage.run(&[&create[..], &["--retention-hours", "1"]].concat()).well();
+    stage.prepare("4");
     let mut fleet = FLEET.map(|(name, roles)| {
         let at = format!("127.0.0.1:{}", port::lasting());
         let process = stage.serve_at(&at, name, roles, &[]);

@@ -78,6 +78,13 @@ impl Stage {
         }
     }
 
+    /// Makes tables, and topics of so many partitions. What `topics create` says.
+    pub fn prepare(&self, partitions: &str) -> Said {
+        self.run(&["migrate"]).well();
+        let create = ["topics", "create", "--partitions", partitions, "--replication", "1"];
+        self.run(&[&create[..], &["--retention-hours", "1"]].concat()).well()
+    }
+
     /// Where the processes run.
     pub fn dir(&self) -> &Path {
         self.dir.path()

@@ -8,6 +8,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 
+use super::shop::SECRET;
 use super::stage::{Stage, look, send_batch};
 use crate::support::{ADMIN, Platform, lines_of, next_line};
 
@@ -17,7 +18,6 @@ const BATCHES: usize = 10;
 const BATCH: usize = 100;
 /// Events that a producer in Python sends past our REST API.
 const FOREIGN: usize = 200;
-const SECRET: &str = "a secret of at least thirty-two bytes";
 
 struct Shop {
     tenant: String,
@@ -30,9 +30,7 @@ struct Shop {
 #[test]
 fn each_event_is_decided_once_across_processes_and_a_death() {
     let stage = Stage::new();
-    stage.run(&["migrate"]).well();
-    let create = ["topics", "create", "--partitions", "4", "--replication", "1"];
-    stage.run(&[&create[..], &["--retention-hours", "1"]].concat()).well();
+    stage.prepare("4");
 
     let front = stage.serve("front", "events,cms,cohorts");
     let mut dying = stage.serve("ic-1", "ic");

@@ -55,9 +55,7 @@ fn everybody_tells_the_same_story() {
     // Of its own: it leaves many keys behind.
     let redis = RedisServer::start(&[]);
     let stage = Stage::with_redis(&redis.url());
-    stage.run(&["migrate"]).well();
-    let create = ["topics", "create", "--partitions", "4", "--replication", "1"];
-    stage.run(&[&create[..], &["--retention-hours", "1"]].concat()).well();
+    stage.prepare("4");
     let _captured = [
         Connector::start(&stage, "db.incentives.redis.json", &stage.aggregates_topic),
         Connector::start(&stage, "db.incentives.json", &stage.analytics_topic),
