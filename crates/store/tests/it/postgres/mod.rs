@@ -6,6 +6,7 @@ mod control;
 mod frozen;
 mod lookups;
 mod partitions;
+mod plans;
 
 use std::sync::Arc;
 use std::time::Duration;
