@@ -39,17 +39,15 @@ use crate::pipeline::{TENANT, set_up};
 
 const ADMIN: &str = "admin-token-of-the-benchmark";
 /// Users who listen, unless told otherwise.
-const USERS: usize = 500;
+pub const USERS: usize = 500;
 /// Connections that send.
-const SENDERS: usize = 16;
+pub const SENDERS: usize = 16;
 /// How long each of the two measurements lasts.
 const LASTS: Duration = Duration::from_secs(6);
 
 /// Without `serve` it measures, for so many users; with a second number at that many events a second
 /// instead of half of what it sustains.
-pub fn run(arguments: &[String]) {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+pub fn run(runtime: &tokio::runtime::Runtime, arguments: &[String]) {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["serve", dir] => runtime.block_on(serve(Path::new(dir))),
         ref others => {
@@ -149,14 +147,14 @@ async fn serve(dir: &Path) {
 // ------------------------------------------------------------------------------------ the callers
 
 /// One connection that sends.
-struct Sender {
+pub struct Sender {
     stream: TcpStream,
     key: String,
     answer: Vec<u8>,
 }
 
 impl Sender {
-    async fn new(at: SocketAddr, key: &str) -> Self {
+    pub async fn new(at: SocketAddr, key: &str) -> Self {
         let stream = TcpStream::connect(at).await.unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream, key: key.to_owned(), answer: Vec::new() }
@@ -164,9 +162,14 @@ impl Sender {
 
     /// Posts a document; the status and the whole answer.
     async fn post(&mut self, path: &str, body: &str) -> (u16, String) {
+        self.send("POST", path, body).await
+    }
+
+    /// Sends a document; the status and the whole answer.
+    pub async fn send(&mut self, method: &str, path: &str, body: &str) -> (u16, String) {
         let (key, length) = (&self.key, body.len());
         let request = format!(
-            "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n\
+            "{method} {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n\
              content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
         );
         self.stream.write_all(request.as_bytes()).await.unwrap();
@@ -211,10 +214,10 @@ struct Received {
 }
 
 /// Listens as one user for ever.
-async fn listen(at: SocketAddr, user: usize, received: Arc<Received>, ready: Arc<AtomicU64>) {
+async fn listen(at: SocketAddr, token: String, received: Arc<Received>, ready: Arc<AtomicU64>) {
     let mut request = format!("ws://{at}/ws?afterSeq=0").into_client_request().unwrap();
     let headers = request.headers_mut();
-    headers.insert("authorization", format!("Bearer user-{user}").parse().unwrap());
+    headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
     headers.insert("sec-websocket-protocol", "incent.v1".parse().unwrap());
     let stream = TcpStream::connect(at).await.unwrap();
     // The usual buffer is cleared at each read, which costs more than all else that a caller does.
@@ -241,38 +244,64 @@ async fn measure(users: usize, rate: Option<usize>) {
         .unwrap();
     let mut line = String::new();
     BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    Run::begin(line.trim().parse().unwrap(), users).await.report(rate).await;
+    let at = line.trim().parse().unwrap();
+    let wanted = r#"{"name":"bench","scopes":["events:write"]}"#;
+    let path = format!("/api/v1/tenants/{TENANT}/api-keys");
+    let (status, answer) = Sender::new(at, ADMIN).await.post(&path, wanted).await;
+    assert_eq!(status, 201, "{answer}");
+    let key = answer.split(r#""key":""#).nth(1).unwrap().split('"').next().unwrap();
+    let platform = Platform {
+        events: at,
+        push: at,
+        keys: vec![key.to_owned(); SENDERS],
+        tokens: (0..users).map(|user| format!("user-{user}")).collect(),
+        goal_ms: 20,
+    };
+    Run::begin(platform).await.report(rate).await;
     server.kill().unwrap();
     server.wait().unwrap();
     let _removed = std::fs::remove_dir_all::<PathBuf>(dir);
 }
 
-struct Run {
+/// What is measured.
+pub struct Platform {
+    /// Where events are sent.
+    pub events: SocketAddr,
+    /// Where users listen.
+    pub push: SocketAddr,
+    /// A key of the tenant for each sender.
+    pub keys: Vec<String>,
+    /// A token for each user: `user-0`, `user-1` …
+    pub tokens: Vec<String>,
+    /// What the 99th percentile has to be at most.
+    pub goal_ms: u32,
+}
+
+pub struct Run {
     users: usize,
+    goal_ms: u32,
     senders: Vec<Sender>,
     next: Arc<AtomicU64>,
     received: Arc<Received>,
 }
 
 impl Run {
-    async fn begin(at: SocketAddr, users: usize) -> Self {
-        let wanted = r#"{"name":"bench","scopes":["events:write"]}"#;
-        let path = format!("/api/v1/tenants/{TENANT}/api-keys");
-        let (status, answer) = Sender::new(at, ADMIN).await.post(&path, wanted).await;
-        assert_eq!(status, 201, "{answer}");
-        let key = answer.split(r#""key":""#).nth(1).unwrap().split('"').next().unwrap();
+    /// Everybody is connected.
+    pub async fn begin(platform: Platform) -> Self {
+        let Platform { events, push, keys, tokens, goal_ms } = platform;
         let (received, ready) = (Arc::new(Received::default()), Arc::new(AtomicU64::new(0)));
-        for user in 0..users {
-            tokio::spawn(listen(at, user, received.clone(), ready.clone()));
+        let users = tokens.len();
+        for token in tokens {
+            tokio::spawn(listen(push, token, received.clone(), ready.clone()));
         }
         let mut senders = Vec::new();
-        for _ in 0..SENDERS {
-            senders.push(Sender::new(at, key).await);
+        for key in keys {
+            senders.push(Sender::new(events, &key).await);
         }
         while ready.load(Ordering::Relaxed) < users as u64 {
             pause().await;
         }
-        Self { users, senders, next: Arc::new(AtomicU64::new(0)), received }
+        Self { users, goal_ms, senders, next: Arc::new(AtomicU64::new(0)), received }
     }
 
     /// Sends until the time is over, each sender an event every so often; 0 = as fast as it can.
@@ -280,9 +309,10 @@ impl Run {
     async fn send(&mut self, every: Duration) -> Vec<Duration> {
         let begun = Instant::now();
         let mut running = Vec::new();
+        let senders = self.senders.len();
         for (i, mut sender) in std::mem::take(&mut self.senders).into_iter().enumerate() {
             let (next, users) = (self.next.clone(), self.users);
-            let first = begun + every.mul_f64(i as f64 / SENDERS as f64);
+            let first = begun + every.mul_f64(i as f64 / senders as f64);
             running.push(tokio::spawn(async move {
                 let mut answers = Vec::new();
                 for turn in 0.. {
@@ -316,7 +346,7 @@ impl Run {
         }
     }
 
-    async fn report(mut self, wanted: Option<usize>) {
+    pub async fn report(mut self, wanted: Option<usize>) {
         // The first time warms up.
         for warm in [true, false] {
             let (begun, before) = (Instant::now(), self.next.load(Ordering::Relaxed));
@@ -330,12 +360,13 @@ impl Run {
                 continue;
             }
             println!(
-                "full rate: {:.0} events/s accepted, {rate:.0} frames/s received; {} users, {SENDERS} senders, one event a request",
+                "full rate: {:.0} events/s accepted, {rate:.0} frames/s received; {} users, {} senders, one event a request",
                 sent / sending.as_secs_f64(),
-                self.users
+                self.users,
+                self.senders.len()
             );
             let wanted = wanted.map_or(rate / 2.0, |rate| rate as f64);
-            let every = Duration::from_secs_f64(SENDERS as f64 / wanted);
+            let every = Duration::from_secs_f64(self.senders.len() as f64 / wanted);
             let begun = Instant::now();
             let answers = self.send(every).await;
             let reached = answers.len() as f64 / begun.elapsed().as_secs_f64();
@@ -345,7 +376,7 @@ impl Run {
             println!("on a schedule: {reached:.0} events/s");
             quantiles("  request sent -> 202 received", answers.iter().map(|a| a.as_secs_f64() * 1000.0).collect());
             quantiles("  accepted -> frame at the socket", took);
-            println!("  (goal: p99 of accepted -> frame 20 ms or less)");
+            println!("  (goal: p99 of accepted -> frame {} ms or less)", self.goal_ms);
         }
     }
 }

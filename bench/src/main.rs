@@ -5,6 +5,7 @@ mod conditions;
 mod decisions;
 mod distributed;
 mod latency;
+mod limits;
 mod pipeline;
 mod push;
 mod timing;
@@ -25,30 +26,56 @@ Usage: cargo x bench NAME
                profile, against COPY of the same rows: by one calculator, by two, and with all
                other roles and both connectors beside it; wants `cargo x services up` and
                `cargo build --release --features distributed`
+  consumer [N] N records read and decoded, against a bare consumer; wants the services
+  takeover     how long things stand still when a calculator is killed or frozen, and when Redis is
+               emptied; wants the services and the binary
+  limits [N]   N incentives reserved and settled in Redis, against scripts that issue the same
+               commands and nothing else; wants `redis-server`
   push         frames to many devices against bare writes; memory of an idle connection
   latency [USERS [RATE]]
                from an event's acceptance to the frame at its user's socket, at half of the
                rate that the embedded platform sustains, or at so many events a second
+  latency-distributed [USERS [RATE]]
+               the same on the distributed profile, a process for each role; wants the services and
+               the binary
 ";
+
+/// What follows the name, as numbers.
+struct Numbers(Vec<Option<usize>>);
+
+impl Numbers {
+    fn get(&self, at: usize) -> Option<usize> {
+        self.0.get(at).copied().flatten()
+    }
+
+    fn events(&self, usual: u64) -> u64 {
+        self.get(0).map_or(usual, |n| n as u64)
+    }
+}
 
 fn main() -> ExitCode {
     let name = std::env::args().nth(1).unwrap_or_default();
+    let arguments: Vec<String> = std::env::args().skip(2).collect();
+    let numbers = Numbers(arguments.iter().map(|text| text.parse().ok()).collect());
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     match name.as_str() {
         "conditions" => conditions::run(),
         "decisions" => decisions::run(),
-        "pipeline" => {
-            let events = std::env::args().nth(2).and_then(|n| n.parse().ok()).unwrap_or(100_000);
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-            runtime.block_on(pipeline::run(events));
-        }
+        "pipeline" => runtime.block_on(pipeline::run(numbers.events(100_000))),
         "distributed" => {
-            let events = std::env::args().nth(2).and_then(|n| n.parse().ok()).unwrap_or(200_000);
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-            let only = std::env::args().nth(3);
-            runtime.block_on(distributed::run(events, only.as_deref()));
+            let only = arguments.get(1).map(String::as_str);
+            runtime.block_on(distributed::run(numbers.events(200_000), only));
         }
-        "push" => push::run(&std::env::args().skip(2).collect::<Vec<_>>()),
-        "latency" => latency::run(&std::env::args().skip(2).collect::<Vec<_>>()),
+        "consumer" => runtime.block_on(distributed::consumer::run(numbers.events(400_000))),
+        "takeover" => runtime.block_on(distributed::takeover::run()),
+        "limits" => runtime.block_on(limits::run(numbers.events(50_000))),
+        "push" => push::run(&arguments),
+        "latency" => latency::run(&runtime, &arguments),
+        "latency-distributed" => {
+            let users = numbers.get(0).unwrap_or(latency::USERS);
+            runtime.block_on(distributed::live::run(users, numbers.get(1)));
+        }
         _ => {
             eprint!("{HELP}");
             return ExitCode::from(2);

@@ -30,23 +30,36 @@ pub fn of_incentive(partition: i32, event: &IncentiveEvent) -> OwnedHeaders {
     OwnedHeaders::new_with_capacity(1).insert(Header { key: PLACE, value: Some(&place) })
 }
 
-/// How an event takes part. An unknown word is an error: it must not be taken for a live event.
-pub fn kind<M: Message>(message: &M) -> Result<RecordKind, String> {
-    match value(message, KIND) {
-        None => Ok(RecordKind::Live),
-        Some(b"LIVE") => Ok(RecordKind::Live),
-        Some(b"HISTORY") => Ok(RecordKind::History),
-        Some(b"REPLAY") => Ok(RecordKind::Replay),
-        Some(other) => {
-            let other = String::from_utf8_lossy(&other[..other.len().min(20)]).into_owned();
-            Err(format!("its header {KIND} is {other:?}; it may be LIVE, HISTORY or REPLAY"))
-        }
-    }
+/// What the headers of an event say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventHeaders {
+    /// How it takes part.
+    pub kind: RecordKind,
+    /// The hash of what the tenant sent, if the record says it.
+    pub content_hash: Option<[u8; 16]>,
 }
 
-/// The hash of what the tenant sent, if the record says it.
-pub fn content<M: Message>(message: &M) -> Option<[u8; 16]> {
-    value(message, CONTENT)?.try_into().ok()
+/// Reads the headers of an event; of two with one name the first counts. An unknown kind is an
+/// error: it must not be taken for a live event.
+pub fn event<M: Message>(message: &M) -> Result<EventHeaders, String> {
+    let (mut kind, mut content_hash) = (None, None);
+    for header in message.headers().into_iter().flat_map(Headers::iter) {
+        match header.key {
+            KIND if kind.is_none() => kind = Some(header.value),
+            CONTENT if content_hash.is_none() => content_hash = Some(header.value),
+            _ => {}
+        }
+    }
+    let kind = match kind.flatten() {
+        None | Some(b"LIVE") => RecordKind::Live,
+        Some(b"HISTORY") => RecordKind::History,
+        Some(b"REPLAY") => RecordKind::Replay,
+        Some(other) => {
+            let other = String::from_utf8_lossy(&other[..other.len().min(20)]).into_owned();
+            return Err(format!("its header {KIND} is {other:?}; it may be LIVE, HISTORY or REPLAY"));
+        }
+    };
+    Ok(EventHeaders { kind, content_hash: content_hash.flatten().and_then(|h| h.try_into().ok()) })
 }
 
 /// Source partition and place of an announcement.

@@ -10,7 +10,6 @@
 pub mod avro;
 mod bus;
 mod captured;
-mod check;
 mod failure;
 mod headers;
 mod listener;

@@ -11,7 +11,6 @@ use rdkafka::message::Message;
 use uuid::Uuid;
 
 use crate::avro::{Codec, CodecError, action};
-use crate::check::Check;
 use crate::headers;
 
 /// What a message is. Errors: its schema must be asked for first.
@@ -20,8 +19,11 @@ pub fn taken<M: Message>(message: &M, log: Uuid, codec: &Codec) -> Result<Taken,
     let (offset, ms) = (message.offset(), message.timestamp().to_millis().unwrap_or(0));
     let append_time =
         Timestamp::from_micros(ms.saturating_mul(1000)).unwrap_or(Timestamp::from_stored(0));
-    let check = Check::default().bytes(&offset.to_be_bytes()).bytes(&ms.to_be_bytes()).bytes(value);
-    let mark = Some(Mark { log, check: check.finish() });
+    // Tells one record from another at the same offset.
+    let mut check = crc32fast::Hasher::new();
+    check.update(&[offset.to_be_bytes(), ms.to_be_bytes()].concat());
+    check.update(value);
+    let mark = Some(Mark { log, check: check.finalize() });
     let body = match offered(message, value, append_time, codec) {
         Ok(offered) => Body::Offered(offered),
         Err(CodecError::Poison(why)) => Body::Unreadable(Unreadable {
@@ -41,14 +43,14 @@ fn offered<M: Message>(
     codec: &Codec,
 ) -> Result<Offered, CodecError> {
     let event = action::decode(codec, value)?;
-    let kind = headers::kind(message).map_err(CodecError::Poison)?;
+    let said = headers::event(message).map_err(CodecError::Poison)?;
     // One tenant must not write for another; a key that names none decides nothing.
     if let Some(tenant) = key_tenant(message).filter(|tenant| *tenant != event.tenant_id) {
         let why = format!("its key names the tenant {tenant}, its value {}", event.tenant_id);
         return Err(CodecError::Poison(why));
     }
-    let content_hash = headers::content(message).unwrap_or_else(|| hash_of(&event));
-    let record = Record { offset: message.offset(), append_time, kind, event };
+    let content_hash = said.content_hash.unwrap_or_else(|| hash_of(&event));
+    let record = Record { offset: message.offset(), append_time, kind: said.kind, event };
     Ok(Offered { record, content_hash, raw: Bytes::copy_from_slice(value) })
 }
 

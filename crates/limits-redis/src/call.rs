@@ -151,19 +151,35 @@ pub(crate) fn reserve(day: &DayUse, batch_seq: i64) -> Vec<Call> {
     parts(day, |_| true).into_iter().map(call).collect()
 }
 
-/// Settles a day's part of a committed batch.
+/// Settles a day's part of a committed batch. What later calls settle is not used yet for the
+/// earlier ones: they still see it reserved, and would count it twice.
 pub(crate) fn settle(day: &DayUse, batch_seq: i64) -> Vec<Call> {
+    let parts = parts(day, |_| true);
+    let mut later_of: HashMap<UserRef, u64> = HashMap::new();
+    for (users, incentives) in &parts {
+        for (_, user) in incentives {
+            *later_of.entry(users[*user].user_ref.clone()).or_default() += 1;
+        }
+    }
+    let mut later = day.incentives.len() as u64;
     let call = |(users, incentives): Part<'_>| {
+        later -= incentives.len() as u64;
+        for (_, user) in &incentives {
+            if let Some(later) = later_of.get_mut(&users[*user].user_ref) {
+                *later -= 1;
+            }
+        }
         let mut call = Call::new(day, Program::Settle, batch_seq, day.lane_version + 1);
-        call.tail.extend(["1".to_owned(), number(day.tenant_day.to)]);
+        call.tail.extend(["1".to_owned(), number(day.tenant_day.to.saturating_sub(later))]);
         for user in users {
             call.keys.push(keys::user_daily(day.tenant, &user.user_ref));
-            call.tail.push(number(user.day.to));
+            let later = later_of.get(&user.user_ref).copied().unwrap_or(0);
+            call.tail.push(number(user.day.to.saturating_sub(later)));
         }
         call.tail.extend(incentives.iter().map(|(id, _)| id.0.as_simple().to_string()));
         call
     };
-    parts(day, |_| true).into_iter().map(call).collect()
+    parts.into_iter().map(call).collect()
 }
 
 /// Ends what a reservation holds and its successor, if it has one, does not: the batch was refused.

@@ -135,3 +135,13 @@ fn only_what_a_script_says_is_understood() {
     }
     assert_eq!(Answer::read(Program::Settle, &Value::Nil), Answer::Unreadable);
 }
+
+#[test]
+fn each_call_settles_no_more_than_its_own() {
+    // One user earns in each of the calls, and had earned two before.
+    let mut day = day(&["ada"]);
+    day.incentives = (0..230).map(|n| (IncentiveId(Uuid::from_u128(n)), 0)).collect();
+    (day.users[0].day.to, day.tenant_day.to) = (232, 1230);
+    let used: Vec<_> = settle(&day, 1).into_iter().map(|call| call.tail[1..3].to_vec()).collect();
+    assert_eq!(used, [["1100", "102"], ["1200", "202"], ["1230", "232"]]);
+}
