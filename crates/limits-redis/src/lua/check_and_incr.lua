@@ -21,52 +21,52 @@ for i = 1, incentives do asked[i] = ARGV[first + 2 * (i - 1)] end
 for i = 3, #KEYS do asked[#asked + 1] = KEYS[i] end
 local pending = call('HMGET', KEYS[2], unpack(asked))
 
--- By place in KEYS: the committed use, and how many wait.
-local use, waiting = {}, {}
-for i = 3, #KEYS do
-  local given = i == 3 and ARGV[11] or ARGV[HEAD + 2 * (i - 3) - 1]
-  waiting[i] = tonumber(pending[incentives + i - 2]) or 0
-  local found = not is_latest and tonumber(call('GET', KEYS[i])) or nil
-  use[i] = committed(KEYS[i], tonumber(given), found, waiting[i])
+-- How many may wait on a key, under both of its caps.
+local function room(day_cap, day_use, total_cap, total_use)
+  local room = day_cap < 0 and math.huge or day_cap - day_use
+  if total_cap >= 0 and total_cap - total_use < room then room = total_cap - total_use end
+  return room
 end
 
-local tenant_total = tonumber(ARGV[13])
-local tenant_day_cap, tenant_total_cap = tonumber(ARGV[12]), tonumber(ARGV[14])
+-- By place in KEYS: the committed use, how many wait, and how many may.
+local use, waiting, rooms = {}, {}, {}
 local user_day_cap, user_total_cap = tonumber(ARGV[15]), tonumber(ARGV[16])
-local function has_room(before, wait, cap)
-  return cap < 0 or before + wait + 1 <= cap
+for i = 3, #KEYS do
+  local at = i == 3 and 11 or HEAD + 2 * (i - 3) - 1
+  local given, wait = tonumber(ARGV[at]), tonumber(pending[incentives + i - 2]) or 0
+  if not is_latest then given = committed(KEYS[i], given, tonumber(call('GET', KEYS[i])), wait) end
+  use[i], waiting[i] = given, wait
+  if i > 3 then rooms[i] = room(user_day_cap, given, user_total_cap, tonumber(ARGV[at + 1])) end
 end
+rooms[3] = room(tonumber(ARGV[12]), use[3], tonumber(ARGV[14]), tonumber(ARGV[13]))
 
 local mine = partition .. ':' .. ARGV[2] .. ':' .. ARGV[10] .. ':'
 local writes, refused, touched = {}, {'DONE'}, {}
+local tenant_wait, tenant_room, n = waiting[3], rooms[3], 0
 for i = 1, incentives do
-  local at = 3 + tonumber(ARGV[first + 2 * i - 1])
+  local at = 3 + ARGV[first + 2 * i - 1]
   local entry = mine .. KEYS[at]
   local is_counted = pending[i]
-  local has = is_counted
-    or has_room(use[3], waiting[3], tenant_day_cap)
-    and has_room(tenant_total, waiting[3], tenant_total_cap)
-    and has_room(use[at], waiting[at], user_day_cap)
-    and has_room(tonumber(ARGV[HEAD + 2 * (at - 3)]), waiting[at], user_total_cap)
-  if not has then
+  if is_counted then
+    -- By another batch or owner: now by this one.
+    if is_counted ~= entry then writes[n + 1], writes[n + 2], n = asked[i], entry, n + 2 end
+  elseif tenant_wait < tenant_room and waiting[at] < rooms[at] then
+    writes[n + 1], writes[n + 2], n = asked[i], entry, n + 2
+    tenant_wait, waiting[at], touched[at] = tenant_wait + 1, waiting[at] + 1, true
+  else
     refused[#refused + 1] = i
-  elseif is_counted ~= entry then
-    writes[#writes + 1], writes[#writes + 2] = asked[i], entry
-    if not is_counted then
-      waiting[3], waiting[at] = waiting[3] + 1, waiting[at] + 1
-      touched[3], touched[at] = true, true
-    end
   end
 end
+if tenant_wait ~= waiting[3] then waiting[3], touched[3] = tenant_wait, true end
 for i in pairs(touched) do
-  writes[#writes + 1], writes[#writes + 2] = KEYS[i], waiting[i]
+  writes[n + 1], writes[n + 2], n = KEYS[i], waiting[i], n + 2
 end
 
 -- First what Redis refuses when it is full: then nothing at all is written.
-if #writes > 0 then
+if n > 0 then
   call('HSET', KEYS[2], unpack(writes))
   call('PEXPIREAT', KEYS[2], expires_at)
 end
-for i = 3, #KEYS do remember(KEYS[i], use[i] + waiting[i]) end
+for i = 3, #KEYS do call('SET', KEYS[i], use[i] + waiting[i], 'PXAT', expires_at) end
 note(stored_batch)
 return refused

@@ -13,16 +13,18 @@ for i = first, #ARGV do asked[#asked + 1] = ARGV[i] end
 for i = 3, #KEYS do asked[#asked + 1] = KEYS[i] end
 local pending = call('HMGET', KEYS[2], unpack(asked))
 
+-- How many wait on a key, before and after.
 local waited, waiting = {}, {}
 for i = 3, #KEYS do
-  waited[KEYS[i]] = tonumber(pending[incentives + i - 2]) or 0
-  waiting[KEYS[i]] = waited[KEYS[i]]
+  local wait = tonumber(pending[incentives + i - 2]) or 0
+  waited[KEYS[i]], waiting[KEYS[i]] = wait, wait
 end
 
+local find, sub = string.find, string.sub
 local mine = partition .. ':' .. ARGV[2] .. ':' .. ARGV[10] .. ':'
 -- The key on which an entry waits, if the entry is one to be ended.
 local function ended(entry)
-  if string.sub(entry, 1, #mine) == mine then return string.sub(entry, #mine + 1) end
+  if find(entry, mine, 1, true) == 1 then return sub(entry, #mine + 1) end
   local p, e, b, key = string.match(entry, '^(%d+):(%d+):(%d+):(.*)$')
   e, b = tonumber(e), tonumber(b)
   if p == partition and (e < epoch or e == epoch and b <= batch) then return key end
@@ -32,13 +34,14 @@ end
 local gone = {}
 for i = 1, incentives do
   local key = pending[i] and ended(pending[i])
+  local wait = key and waiting[key]
   -- One whose user is not among the keys stays: nobody else may touch that key.
-  if key and waiting[key] then
+  if wait then
     gone[#gone + 1] = asked[i]
-    waiting[key] = math.max(waiting[key] - 1, 0)
-    waiting[KEYS[3]] = math.max(waiting[KEYS[3]] - 1, 0)
+    waiting[key] = wait > 0 and wait - 1 or 0
   end
 end
+waiting[KEYS[3]] = math.max(waiting[KEYS[3]] - #gone, 0)
 if #gone > 0 then
   local counts = {}
   for key, wait in pairs(waiting) do
@@ -58,8 +61,8 @@ if not is_past then
   for i = 3, #KEYS do keys[#keys + 1] = KEYS[i] end
   local found = call('MGET', unpack(keys))
   for i = 3, #KEYS do
-    local key, now = KEYS[i], tonumber(found[i - 2])
-    local use = committed(key, tonumber(ARGV[9 + i]), now, waited[key])
+    local key, now, use = KEYS[i], tonumber(found[i - 2]), tonumber(ARGV[9 + i])
+    if not (is_latest and use) then use = committed(key, use, now, waited[key]) end
     -- As a rule the reservation has become the use, and the number stays.
     if use and use + waiting[key] ~= now then
       remember(key, use + waiting[key])
