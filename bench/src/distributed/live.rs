@@ -43,7 +43,8 @@ fn address(process: &Process) -> SocketAddr {
 }
 
 fn token(stage: &Stage, tenant: &str, user: usize) -> String {
-    let mut command = stage.command(&["token", "--user", &format!("user-{user}"), "-q"]);
+    let mut command = stage.program();
+    command.args(["token", "--user", &format!("user-{user}"), "-q"]);
     command.env("INCENT_PUSH_SECRET", SECRET).env("INCENT_TENANT", tenant);
     let said = command.stderr(Stdio::inherit()).output().unwrap();
     assert!(said.status.success(), "incent token fails");

@@ -104,12 +104,20 @@ impl Stage {
         db
     }
 
+    /// The binary with the stage's configuration.
     pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.program();
+        command.args(args).arg("--config").arg(self.dir.join("incent.yaml"));
+        command.env("INCENT_ADMIN_TOKEN", ADMIN);
+        command
+    }
+
+    /// The binary in the stage's folder.
+    pub fn program(&self) -> Command {
         let binary = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/incent");
         assert!(binary.exists(), "no binary: cargo build --release --features distributed");
         let mut command = Command::new(binary);
-        command.args(args).arg("--config").arg(self.dir.join("incent.yaml")).current_dir(&self.dir);
-        command.env("INCENT_ADMIN_TOKEN", ADMIN);
+        command.current_dir(&self.dir);
         command
     }
 
