@@ -56,7 +56,9 @@ pub fn event<M: Message>(message: &M) -> Result<EventHeaders, String> {
         Some(b"REPLAY") => RecordKind::Replay,
         Some(other) => {
             let other = String::from_utf8_lossy(&other[..other.len().min(20)]).into_owned();
-            return Err(format!("its header {KIND} is {other:?}; it may be LIVE, HISTORY or REPLAY"));
+            return Err(format!(
+                "its header {KIND} is {other:?}; it may be LIVE, HISTORY or REPLAY"
+            ));
         }
     };
     Ok(EventHeaders { kind, content_hash: content_hash.flatten().and_then(|h| h.try_into().ok()) })

@@ -78,6 +78,7 @@ const LIBRARIES: &[Library] = &[
     ("cel", &["domain", "testkit"], NONE),
     ("clap", &["app"], NONE),
     ("clap_complete", &["app"], NONE),
+    ("crc32fast", &["bus-kafka"], NONE),
     ("csv", &["app"], NONE),
     ("csv-core", &["app"], NONE),
     ("deadpool-postgres", &["store"], NONE),
