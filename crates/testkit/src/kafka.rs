@@ -12,8 +12,8 @@ use crate::dir::TempDir;
 use crate::port;
 use crate::shell::Shell;
 
-/// Where `cargo x services` puts the jars, from the project's folder.
-const JARS: &str = "target/services-parts/kafka/jars";
+/// Where `cargo x services` puts what services are made of, from the project's folder.
+const PARTS: &str = "target/services-parts";
 /// Any fixed 16 bytes in base64.
 const CLUSTER_ID: &str = "aW5jZW50LWNoYW9zLXRlcw";
 /// How long it may take to answer, and to stop in order, on a loaded machine.
@@ -52,7 +52,7 @@ impl KafkaServer {
         std::fs::write(&config, properties(dir.path(), port, controller)).expect("a file");
         let formatted = Command::new("java")
             .arg("-cp")
-            .arg(format!("{}/*", jars().display()))
+            .arg(format!("{}/jars/*", parts("kafka").display()))
             .args(["-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool"])
             .args(["format", "-t", CLUSTER_ID, "-c"])
             .arg(&config)
@@ -102,7 +102,7 @@ impl KafkaServer {
     /// When it does not start: with the end of its log.
     pub fn restart(&mut self) {
         self.kill();
-        let variables = [("DIR", self.dir.path()), ("JARS", &jars())];
+        let variables = [("DIR", self.dir.path()), ("JARS", &*parts("kafka").join("jars"))];
         let shell = Shell::start(SCRIPT, &[], &variables);
         let begun = Instant::now();
         while !self.answers() {
@@ -143,19 +143,21 @@ impl Drop for KafkaServer {
 }
 
 /// Whether a process has ended, be it that nobody has taken note of it yet.
-fn is_dead(pid: &str) -> bool {
+pub(crate) fn is_dead(pid: &str) -> bool {
     let state = std::fs::read_to_string(format!("/proc/{pid}/stat"));
     state.map_or(true, |stat| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z')))
 }
 
-fn jars() -> PathBuf {
-    let jars = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(JARS);
+/// The folder of a service's jars: they are in `jars` inside it.
+pub(crate) fn parts(service: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let parts = root.join(PARTS).join(service);
     assert!(
-        jars.is_dir(),
-        "this test asks a real Kafka whose jars are not here: run `cargo x services up kafka` \
-         once, or the tests by `cargo x test`"
+        parts.join("jars").is_dir(),
+        "this test asks a real Kafka with Debezium, whose jars are not here: run \
+         `cargo x services up connect` once, or the tests by `cargo x test`"
     );
-    jars
+    parts
 }
 
 fn properties(dir: &Path, port: u16, controller: u16) -> String {

@@ -2,6 +2,7 @@
 
 pub mod calculator;
 pub mod clock;
+pub mod connect;
 pub mod contract;
 pub mod dir;
 pub mod event;

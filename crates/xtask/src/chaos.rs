@@ -19,7 +19,8 @@ pub fn usual(root: &Path) -> Result<(), Failure> {
 pub fn run(root: &Path, args: &[&str]) -> Result<(), Failure> {
     let variables = variables(args)?;
     // Its servers are its own; what they are made of is not.
-    services::provide(root, &[Service::Kafka, Service::Postgres, Service::Redis])?;
+    let made_of = [Service::Kafka, Service::Connect, Service::Postgres, Service::Redis];
+    services::provide(root, &made_of)?;
     services::start(root, &[Service::Clients])?;
     test::tests(root, &["--test", "it", "--", TEST, "--exact", "--nocapture"], variables)
 }

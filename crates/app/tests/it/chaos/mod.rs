@@ -1,10 +1,11 @@
-//! The fault test of the distributed profile: real processes on a PostgreSQL, a Kafka and a Redis
-//! of their own, while all of them are killed, frozen, emptied and cut off from one another as the
+//! The fault test of the distributed profile: real processes on a PostgreSQL, a Kafka, a Debezium
+//! and a Redis of their own, while all of them are killed, frozen, emptied and cut off from one another as the
 //! seed says. In the end the invariants hold, and every row is that of the slow reference.
 //!
 //! Read `schedule` for what goes wrong, `nemesis` for how, `traffic` for what flows in meanwhile,
 //! and `verdict` for what is looked at afterwards. `cargo x chaos` runs it with other numbers.
 
+mod capture;
 mod grounds;
 mod member;
 mod nemesis;
@@ -101,9 +102,9 @@ fn whatever_fails_it_ends_as_if_nothing_had() {
     println!("{terms:?}: {:?}", kinds(&faults));
 
     let grounds = Grounds::start(&dir);
-    let rest = Rest::new(&grounds.front.url());
+    let (rest, cms) = (Rest::new(&grounds.front.url()), Rest::new(&grounds.cms.url()));
     let events_each = terms.events / TENANTS;
-    let mut shops = shops::set_up(&rest, &grounds.db, TENANTS, events_each);
+    let mut shops = shops::set_up(&cms, &grounds.db, TENANTS, events_each);
     let devices = (0..DEVICES).map(|n| {
         let user = format!("{:05}", n + 1);
         Device::listen(&dir, &grounds.push.url(), &shops[n].tenant, &user)
@@ -140,6 +141,10 @@ fn whatever_fails_it_ends_as_if_nothing_had() {
     verdict::devices_have_heard(&grounds.db, devices);
     verdict::redis_shows_what_is_granted(&grounds, shops);
     phase("the devices have heard, Redis shows what is granted");
+    verdict::aggregates_are_what_is_granted(&grounds.db, &cms, shops);
+    phase("the aggregates are what is granted");
+    verdict::files_hold_what_is_granted(&grounds.db, &dir);
+    phase("the files hold each incentive once");
     for member in grounds.members() {
         let status = member.stop();
         assert!(status.success(), "{} does not stop in order: {status}", member.name);

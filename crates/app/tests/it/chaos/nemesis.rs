@@ -21,6 +21,8 @@ use crate::distributed::rest::Rest;
 const REACHES_WITHIN: Duration = Duration::from_secs(15);
 /// How long a commit to be cut is waited for.
 const COMMITS_WITHIN: Duration = Duration::from_secs(5);
+/// How long a connection of Debezium is waited for: it waits ten seconds before it tries again.
+const CAPTURES_WITHIN: Duration = Duration::from_secs(25);
 /// Events that may wait to be decided when a fault comes: with more, senders wait.
 const BEHIND_MAX: i64 = 6_000;
 /// One fault in so many is followed by a change of a campaign.
@@ -147,7 +149,7 @@ impl<'r> Nemesis<'r> {
 
     fn change_a_campaign(&mut self) {
         let place = self.random.size(self.shops.len());
-        let (rest, traffic) = (Rest::new(&self.grounds.front.url()), self.traffic);
+        let (rest, traffic) = (Rest::new(&self.grounds.cms.url()), self.traffic);
         self.shops[place].switch(&rest, &self.grounds.db, || traffic.pass(ms(200)));
         self.note("a campaign was paused or activated");
     }
@@ -158,6 +160,18 @@ impl<'r> Nemesis<'r> {
             Fault::KillCalculator { ic, away } => self.kill(ms(away), move |g| &mut g.ics[ic]),
             Fault::KillFront => self.kill(ms(100), |g| &mut g.front),
             Fault::KillPush => self.kill(ms(100), |g| &mut g.push),
+            Fault::KillCms { away } => self.kill(ms(away), |g| &mut g.cms),
+            Fault::KillAggregator { away } => self.kill(ms(away), |g| &mut g.aggregator),
+            Fault::KillLanding { away } => self.kill(ms(away), |g| &mut g.landing),
+            Fault::FreezeCms { span } => self.freeze(span, |g| &g.cms),
+            Fault::FreezeReader { is_landing: false, span } => self.freeze(span, |g| &g.aggregator),
+            Fault::FreezeReader { span, .. } => self.freeze(span, |g| &g.landing),
+            Fault::KillConnect { away } => {
+                self.grounds.capture.server.kill();
+                self.traffic.pass(ms(away));
+                self.grounds.capture.server.restart();
+            }
+            Fault::CutCapture => return self.cut(|g| &g.capture.way, CAPTURES_WITHIN),
             Fault::CrashCalculator { ic, point, count } => {
                 let plan = CrashPlan { point, count };
                 self.crash(plan, move |g| &mut g.ics[ic]);
@@ -168,11 +182,7 @@ impl<'r> Nemesis<'r> {
                 self.crash(plan, |g| &mut g.front);
                 return false;
             }
-            Fault::FreezeCalculator { ic, span, .. } => {
-                self.grounds.ics[ic].signal("STOP");
-                self.traffic.pass(ms(span));
-                self.grounds.ics[ic].signal("CONT");
-            }
+            Fault::FreezeCalculator { ic, span, .. } => self.freeze(span, move |g| &g.ics[ic]),
             Fault::LeaveCalculator { ic } => self.leave(ic),
             Fault::StopPostgres { away } => {
                 self.grounds.postgres.stop_at_once();
@@ -188,7 +198,11 @@ impl<'r> Nemesis<'r> {
                 self.grounds.kafka.restart();
             }
             Fault::CutCommit { when, .. } => return self.cut_commit(when),
-            Fault::CutDatabase { ic } => return self.cut_database(ic),
+            // The other one's, when it has none just now.
+            Fault::CutDatabase { ic } => {
+                let is_cut = |of: usize| self.cut(|g| &g.to_postgres[of], ms(200));
+                return is_cut(ic) || is_cut(1 - ic);
+            }
             other => self.disturb(other),
         }
         true
@@ -256,6 +270,12 @@ impl<'r> Nemesis<'r> {
         if let Some(point) = died {
             self.count_death(name, point);
         }
+    }
+
+    fn freeze(&self, span: u64, whom: impl Fn(&Grounds) -> &Member) {
+        whom(&self.grounds).signal("STOP");
+        self.traffic.pass(ms(span));
+        whom(&self.grounds).signal("CONT");
     }
 
     /// Has a process die at a point in its next life. It is killed first: a process is armed at its
@@ -327,17 +347,15 @@ impl<'r> Nemesis<'r> {
         cut() > before
     }
 
-    /// Cuts a calculator's connections, or the other one's when it has none just now.
-    fn cut_database(&mut self, ic: usize) -> bool {
-        let is_cut = |way: &FaultProxy| {
-            let (before, begun) = (way.seen().cuts, Instant::now());
+    /// Cuts the connections of a way, as soon as there are any. False when there were none in time.
+    fn cut(&self, which: impl Fn(&Grounds) -> &FaultProxy, within: Duration) -> bool {
+        let way = which(&self.grounds);
+        let (before, begun) = (way.seen().cuts, Instant::now());
+        while way.seen().cuts == before && begun.elapsed() < within {
             way.cut();
-            while way.seen().cuts == before && begun.elapsed() < ms(200) {
-                self.traffic.pass(ms(5));
-            }
-            way.seen().cuts > before
-        };
-        is_cut(&self.grounds.to_postgres[ic]) || is_cut(&self.grounds.to_postgres[1 - ic])
+            self.traffic.pass(ms(20));
+        }
+        way.seen().cuts > before
     }
 
     /// Everything is up and nothing is disturbed any more.
@@ -353,6 +371,7 @@ impl<'r> Nemesis<'r> {
             self.count_death(name, point);
         }
         self.grounds.members().for_each(Member::ready);
+        self.grounds.capture.in_order();
         self.note("all is calm");
     }
 }

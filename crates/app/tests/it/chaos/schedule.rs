@@ -18,12 +18,26 @@ pub enum Fault {
     FreezeCalculator { ic: usize, span: u64, outlasts_session: bool },
     /// SIGTERM: it leaves the group in order, and joins it again.
     LeaveCalculator { ic: usize },
-    /// SIGKILL of the process that takes events and changes of campaigns.
+    /// SIGKILL of the process that takes events.
     KillFront,
     /// The same, with events in the log and their sender without an answer.
     CrashFront { count: u64 },
     /// SIGKILL of the process that pushes, with devices connected.
     KillPush,
+    /// SIGKILL of the process that serves campaigns, which the calculators ask.
+    KillCms { away: u64 },
+    /// It hangs: whoever asks it gets no answer.
+    FreezeCms { span: u64 },
+    /// SIGKILL of the process that counts what is captured.
+    KillAggregator { away: u64 },
+    /// SIGKILL of the process that lands what is captured in files.
+    KillLanding { away: u64 },
+    /// One of the two hangs.
+    FreezeReader { is_landing: bool, span: u64 },
+    /// SIGKILL of Kafka Connect with Debezium.
+    KillConnect { away: u64 },
+    /// Debezium's connections to PostgreSQL are cut.
+    CutCapture,
     /// PostgreSQL stops at once and starts again.
     StopPostgres { away: u64 },
     /// Backends are ended: all of them, or one in three.
@@ -55,8 +69,9 @@ pub enum Fault {
 }
 
 /// How often each kind is drawn, in the order of [`Dice::fault`].
-const WEIGHTS: [usize; 23] =
-    [12, 20, 14, 4, 6, 6, 3, 5, 6, 8, 8, 2, 1, 7, 12, 5, 4, 12, 8, 12, 6, 6, 12];
+const WEIGHTS: [usize; 30] = [
+    12, 20, 14, 4, 6, 6, 3, 5, 6, 8, 8, 2, 1, 7, 12, 5, 4, 12, 8, 12, 6, 6, 12, 5, 4, 5, 5, 5, 2, 3,
+];
 
 /// Crash points of a calculator.
 const POINTS: [CrashPoint; 9] = [
@@ -154,6 +169,16 @@ impl Dice {
             20 => Fault::SlowDatabase { ic, delay: self.ms(5, 60), span: self.ms(400, 1200) },
             21 if self.random.one_in(2) => Fault::SilentDatabase { ic, span: self.ms(300, 2500) },
             21 => Fault::CrumbleDatabase { ic, span: self.ms(300, 1000) },
+            23 => Fault::KillCms { away: self.ms(0, 1000) },
+            24 => Fault::FreezeCms { span: self.ms(300, 2500) },
+            25 => Fault::KillAggregator { away: self.ms(0, 400) },
+            26 => Fault::KillLanding { away: self.ms(0, 400) },
+            27 => {
+                let is_landing = self.random.one_in(2);
+                Fault::FreezeReader { is_landing, span: self.ms(200, 1500) }
+            }
+            28 => Fault::KillConnect { away: self.ms(0, 1000) },
+            29 => Fault::CutCapture,
             _ if self.random.one_in(2) => Fault::CutRedis { span: self.ms(0, 500) },
             _ => Fault::SlowRedis { delay: self.ms(20, 700), span: self.ms(400, 1200) },
         }
@@ -191,6 +216,14 @@ impl Fault {
             Self::KillFront => "front killed",
             Self::CrashFront { .. } => "front crashed at a point",
             Self::KillPush => "push killed",
+            Self::KillCms { .. } => "cms killed",
+            Self::FreezeCms { .. } => "cms frozen",
+            Self::KillAggregator { .. } => "aggregator killed",
+            Self::KillLanding { .. } => "landing killed",
+            Self::FreezeReader { is_landing: false, .. } => "aggregator frozen",
+            Self::FreezeReader { .. } => "landing frozen",
+            Self::KillConnect { .. } => "connect killed",
+            Self::CutCapture => "connections of debezium cut",
             Self::StopPostgres { .. } => "postgresql stopped at once",
             Self::EndBackends { all: true } => "all backends ended",
             Self::EndBackends { .. } => "some backends ended",

@@ -2,6 +2,7 @@
 //! dead letters, and whether everything that was planned has really happened.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::grounds::Grounds;
@@ -9,13 +10,18 @@ use super::nemesis::Came;
 use super::schedule::{Fault, kinds};
 use super::shops::Shop;
 use super::traffic::{BATCH, Tally, Traffic};
+use crate::distributed::aggregates;
 use crate::distributed::asked::Asked;
 use crate::distributed::device::Device;
 use crate::distributed::invariants;
+use crate::distributed::landing::{doctor_agrees, landed_row_by_row, until_landed};
 use crate::distributed::ledger::{Batches, story};
+use crate::distributed::rest::Rest;
 
 /// How long the last of it may take to be decided and announced.
 const PATIENCE: Duration = Duration::from_secs(240);
+/// What the landing has dropped, by its metrics.
+const REPEATS: &str = "incent_analytics_repeats_total";
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 fn until(what: &str, mut is_so: impl FnMut() -> Result<(), String>) {
@@ -63,6 +69,20 @@ pub fn redis_shows_what_is_granted(grounds: &Grounds, shops: &[Shop]) {
         });
     }
     assert!(shown > 0, "Redis shows nothing at all");
+}
+
+/// By tenant, campaign, user, currency and day, and who leads.
+pub fn aggregates_are_what_is_granted(db: &Asked, cms: &Rest, shops: &[Shop]) {
+    for Shop { tenant, .. } in shops {
+        aggregates::agrees(db, cms, tenant, "USD");
+    }
+}
+
+/// Row by row, as DuckDB reads the files.
+pub fn files_hold_what_is_granted(db: &Asked, dir: &Path) {
+    until_landed(dir, db.number("select count(*) from incentives"));
+    landed_row_by_row(db, dir);
+    doctor_agrees(dir);
 }
 
 /// Each device has heard of each incentive of its user once, in order.
@@ -120,11 +140,21 @@ pub fn everything_was_met(grounds: &Grounds, came: &Came, schedule: &[Fault], ta
     let said = |words: &str| grounds.ics.iter().map(|ic| ic.said(words)).sum::<usize>();
     let counted = |name: &str| grounds.ics.iter().map(|ic| ic.counted(name)).sum::<u64>();
     let limits = |kind: &str| counted(&format!("incent_limits_events_total{{kind=\"{kind}\"}}"));
+    let anew = |reason: &str| {
+        let name = format!("incent_aggregates_mended_total{{reason=\"{reason}\"}}");
+        as_size(grounds.aggregator.counted(&name))
+    };
+    let asked =
+        |answer: &str| as_size(counted(&format!("incent_cms_asked_total{{answer=\"{answer}\"}}")));
     let ways = grounds.to_postgres.each_ref().map(|way| way.seen());
     println!("faults: {done:#?}");
     println!("deaths at points: {points:?}");
     println!("traffic: {tally:?}", tally = Tally { garbage: BTreeSet::new(), ..tally.clone() });
-    println!("ways to PostgreSQL: {ways:?}; to Redis: {:?}", grounds.to_redis.seen());
+    println!(
+        "ways to PostgreSQL: {ways:?}; to Redis: {:?}; Debezium's: {:?}",
+        grounds.to_redis.seen(),
+        grounds.capture.way.seen()
+    );
     let met = [
         ("partitions taken over", said("the partition is taken over")),
         ("partitions given up to another owner", said("another process took it over")),
@@ -139,6 +169,12 @@ pub fn everything_was_met(grounds: &Grounds, came: &Came, schedule: &[Fault], ta
         ("times that a limit in Redis was mended", as_size(limits("mended"))),
         ("times that Redis fenced an owner", as_size(limits("fenced"))),
         ("reservations given back", as_size(limits("leaked"))),
+        ("aggregates made from nothing", anew("unknown")),
+        ("aggregates made anew after a gap", anew("gap")),
+        ("aggregates made anew after a comparison", anew("drift") + anew("behind")),
+        ("captured rows that had landed", as_size(grounds.landing.counted(REPEATS))),
+        ("answers of the CMS that changed something", asked("changed")),
+        ("times that the CMS gave no answer", asked("failed")),
     ];
     for (what, times) in met {
         println!("{times:6}  {what}");
@@ -163,6 +199,9 @@ pub fn everything_was_met(grounds: &Grounds, came: &Came, schedule: &[Fault], ta
     must("partitions taken over", &["calculator killed"]);
     must("times that Redis was lost", &["redis killed"]);
     must("times that Redis did not know a limit", &["redis emptied"]);
+    must("aggregates made from nothing", &["redis killed", "redis emptied"]);
+    must("captured rows that had landed", &["connect killed", "landing killed"]);
+    must("answers of the CMS that changed something", &["calculator killed"]);
     assert!(tally.repeated > 0, "nothing was sent twice");
 }
 

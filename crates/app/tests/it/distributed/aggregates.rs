@@ -4,8 +4,12 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use super::stage::{PATIENCE, Stage};
-use crate::support::Platform;
+use super::asked::Asked;
+use super::rest::Rest;
+use super::stage::PATIENCE;
+
+/// Campaigns and users of a tenant that are looked at one by one.
+const CELLS: usize = 20;
 
 /// Where the sums of a tenant are.
 pub fn sums(tenant: &str) -> String {
@@ -13,9 +17,9 @@ pub fn sums(tenant: &str) -> String {
 }
 
 /// The leaderboard of a currency: user, number, amount.
-pub fn board(front: &Platform, tenant: &str, currency: &str) -> Vec<String> {
+pub fn board(rest: &Rest, tenant: &str, currency: &str) -> Vec<String> {
     let path = format!("/api/v1/tenants/{tenant}/leaderboards?currency={currency}&top=1000");
-    let board = front.get(&path, None);
+    let board = rest.get(&path);
     let text = |line: &Value| {
         let [user, amount] = ["userId", "amount"].map(|key| line[key].as_str().unwrap());
         format!("{user} {} {amount}", line["incentives"])
@@ -25,7 +29,7 @@ pub fn board(front: &Platform, tenant: &str, currency: &str) -> Vec<String> {
 
 /// Waits until what REST answers out of Redis is what SQL says: sums by day and currency, and who
 /// leads in a currency.
-pub fn agrees(stage: &Stage, front: &Platform, tenant: &str, currency: &str) {
+pub fn agrees(db: &Asked, rest: &Rest, tenant: &str, currency: &str) {
     let of = format!("from incentives where tenant_id = '{tenant}'");
     let days = format!(
         "select date '1970-01-01' + limit_day || ' ' || reward_currency || ' ' || count(*) || ' '
@@ -40,19 +44,43 @@ pub fn agrees(stage: &Stage, front: &Platform, tenant: &str, currency: &str) {
     );
     let begun = Instant::now();
     loop {
-        let told = front.get(&sums(tenant), None);
+        let told = rest.get(&sums(tenant));
         let line = |day: &Value| {
             let [on, currency, amount] =
                 ["day", "currency", "amount"].map(|key| day[key].as_str().unwrap());
             format!("{on} {currency} {} {amount}", day["incentives"])
         };
         let counted: Vec<String> = told["days"].as_array().unwrap().iter().map(line).collect();
-        let wanted = stage.rows(&days);
+        let wanted = db.rows(&days);
         if counted == wanted && told["source"] == "AGGREGATES" {
             break;
         }
         assert!(begun.elapsed() < PATIENCE, "{counted:?} from {}: {wanted:?}", told["source"]);
-        stage.rows("select pg_sleep(0.2)::text");
+        db.rows("select pg_sleep(0.2)::text");
     }
-    assert_eq!(board(front, tenant, currency), stage.rows(&leaders));
+    assert_eq!(board(rest, tenant, currency), db.rows(&leaders));
+    cells_agree(db, rest, tenant, "campaignId", "campaign_id");
+    cells_agree(db, rest, tenant, "userId", "user_ref");
+}
+
+/// What REST says of single campaigns or users is what SQL says of them.
+fn cells_agree(db: &Asked, rest: &Rest, tenant: &str, parameter: &str, column: &str) {
+    let cells = db.rows(&format!(
+        "select {column} || ' ' || string_agg(cell, ' ' order by currency) from (
+             select {column}::text, reward_currency as currency,
+                 reward_currency || ' ' || count(*) || ' ' || trim_scale(sum(reward_amount)) as cell
+             from incentives where tenant_id = '{tenant}' group by {column}, reward_currency) cells
+         group by {column} order by {column} limit {CELLS}"
+    ));
+    assert!(!cells.is_empty(), "{tenant} has granted nothing");
+    for wanted in cells {
+        let (of, _) = wanted.split_once(' ').expect("a cell");
+        let told = rest.get(&format!("{}?{parameter}={of}", sums(tenant)));
+        let mut said = of.to_owned();
+        for sum in told["totals"].as_array().expect("totals") {
+            let [currency, amount] = ["currency", "amount"].map(|key| sum[key].as_str().unwrap());
+            said += &format!(" {currency} {} {amount}", sum["incentives"]);
+        }
+        assert_eq!(said, wanted, "{parameter}");
+    }
 }

@@ -8,6 +8,7 @@ use testkit::redis::RedisServer;
 
 use super::aggregates::{agrees, board, sums};
 use super::connector::Connector;
+use super::rest::Rest;
 use super::stage::{PATIENCE, Stage};
 use crate::support::{ADMIN, Platform};
 
@@ -24,7 +25,7 @@ fn what_is_granted_is_counted_once_whatever_happens() {
 
     let front = stage.serve("front", "events,cms,cohorts,ic");
     let aggregator = stage.serve("aggregator", "aggregator");
-    let tenant = shop(&front);
+    let (tenant, rest) = (shop(&front), Rest::new(&front.url));
     let mut sent = 0;
     let mut grant = |users: usize| {
         send(&front, &tenant, sent, users);
@@ -33,7 +34,7 @@ fn what_is_granted_is_counted_once_whatever_happens() {
     };
 
     grant(USERS);
-    agrees(&stage, &front, &tenant, "EUR");
+    agrees(&stage.db, &rest, &tenant, "EUR");
 
     // Dead in the middle of it, and again.
     let mut dying = aggregator;
@@ -42,7 +43,7 @@ fn what_is_granted_is_counted_once_whatever_happens() {
     dying.wait();
     grant(USERS);
     let aggregator = stage.serve("aggregator-2", "aggregator");
-    agrees(&stage, &front, &tenant, "EUR");
+    agrees(&stage.db, &rest, &tenant, "EUR");
 
     // Everything once more: another group begins at the beginning of the topic.
     aggregator.stop();
@@ -50,12 +51,12 @@ fn what_is_granted_is_counted_once_whatever_happens() {
     let aggregator = stage.serve_as("aggregator-3", "aggregator", &[("INCENT_GROUP", &group)]);
     connector.restart();
     grant(USERS);
-    agrees(&stage, &front, &tenant, "EUR");
+    agrees(&stage.db, &rest, &tenant, "EUR");
 
     // Redis is emptied.
     redis.ask(&["flushall"]);
     grant(USERS);
-    agrees(&stage, &front, &tenant, "EUR");
+    agrees(&stage.db, &rest, &tenant, "EUR");
     let metrics = text(&format!("{}/metrics", aggregator.url));
     let mended = r#"incent_aggregates_mended_total{reason="unknown"}"#;
     assert!(metrics.contains(mended), "{metrics}");
@@ -72,6 +73,7 @@ fn lost_slot(
     connector: &Connector<'_>,
     grant: &mut impl FnMut(usize),
 ) {
+    let rest = Rest::new(&front.url);
     connector.remove();
     let drop = "select pg_drop_replication_slot(slot_name)::text from pg_replication_slots \
                 where database = current_database()";
@@ -82,7 +84,7 @@ fn lost_slot(
     let newcomer = json!({"events": [event("newcomer", USERS * 1000)]});
     post(front, tenant, &newcomer);
     let begun = Instant::now();
-    while board(front, tenant, "EUR").iter().all(|line| !line.starts_with("newcomer ")) {
+    while board(&rest, tenant, "EUR").iter().all(|line| !line.starts_with("newcomer ")) {
         assert!(begun.elapsed() < PATIENCE, "the newcomer is not counted");
         stage.rows("select pg_sleep(0.2)::text");
     }
@@ -91,7 +93,7 @@ fn lost_slot(
     let said = stage.run(&["doctor", "--deep"]);
     assert!(said.out.contains("incent aggregates rebuild"), "{}", said.out);
     assert_eq!(stage.run(&["aggregates", "rebuild"]).well().out.trim(), tenant);
-    agrees(stage, front, tenant, "EUR");
+    agrees(&stage.db, &rest, tenant, "EUR");
     let well = stage.run(&["doctor", "--deep"]).well();
     assert!(well.out.contains("publication incent_incentives"), "{}", well.out);
 }

@@ -8,9 +8,10 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
+use super::asked::Asked;
 use super::connector::Connector;
 use super::stage::{PATIENCE, Stage, send_batch};
-use crate::support::{ADMIN, Platform, Said};
+use crate::support::{ADMIN, Platform, Said, incent};
 
 const EVENTS: usize = 800;
 const BATCH: usize = 100;
@@ -33,21 +34,21 @@ fn duckdb_sums_what_landed_as_sql_sums_what_was_granted() {
     let mut dying = stage.serve_as("landing-1", "analytics", &LANDS);
     a_second_process_is_refused(&stage);
     send(&front, &tenants, 0..EVENTS / 2);
-    until_landed(&stage, 1);
+    until_landed(stage.dir(), 1);
     dying.signal("KILL");
     dying.wait();
-    let before = files(&stage);
+    let before = files(stage.dir());
 
     send(&front, &tenants, EVENTS / 2..EVENTS);
     // The offsets are a hint and may be lost: all comes again.
     without_offsets(&stage);
     let landing = stage.serve_as("landing-2", "analytics", &LANDS);
     let granted = stage.granted(EVENTS * 2);
-    until_landed(&stage, granted);
-    assert!(files(&stage) > before, "more files, or others");
+    until_landed(stage.dir(), granted);
+    assert!(files(stage.dir()) > before, "more files, or others");
     its_metrics_say_so(&landing, before);
     landed_equals_granted(&stage);
-    doctor_agrees(&stage);
+    doctor_agrees(stage.dir());
 
     // What is in hand lands when the process stops.
     assert!(landing.stop().success());
@@ -56,9 +57,9 @@ fn duckdb_sums_what_landed_as_sql_sums_what_was_granted() {
     send(&front, &tenants, EVENTS..EVENTS + BATCH);
     let granted = stage.granted((EVENTS + BATCH) * 2);
     until_in_hand(&landing, BATCH * 2);
-    assert_ne!(landed(&stage), granted, "an hour is not over");
+    assert_ne!(landed(stage.dir()), granted, "an hour is not over");
     assert!(landing.stop().success());
-    assert_eq!(landed(&stage), granted);
+    assert_eq!(landed(stage.dir()), granted);
     landed_equals_granted(&stage);
     nothing_beside_the_manifest(&stage);
     assert!(front.stop().success());
@@ -103,32 +104,32 @@ fn a_second_process_is_refused(stage: &Stage) {
     Said::of(said).failed(5, &["another process with the role analytics lands there"]);
 }
 
-fn manifest(stage: &Stage) -> Value {
-    let text = fs::read_to_string(stage.dir().join("landing/manifest.json")).unwrap();
+fn manifest(dir: &Path) -> Value {
+    let text = fs::read_to_string(dir.join("landing/manifest.json")).unwrap();
     serde_json::from_str(&text).unwrap()
 }
 
-fn landed(stage: &Stage) -> i64 {
-    let manifest = manifest(stage);
+fn landed(dir: &Path) -> i64 {
+    let manifest = manifest(dir);
     let files = manifest["files"].as_array().unwrap().iter();
     files.map(|file| file["rows"].as_i64().unwrap()).sum()
 }
 
 /// Numbers of the last file.
-fn files(stage: &Stage) -> i64 {
-    manifest(stage)["nextFile"].as_i64().unwrap()
+fn files(dir: &Path) -> i64 {
+    manifest(dir)["nextFile"].as_i64().unwrap()
 }
 
 #[track_caller]
-pub fn until_landed(stage: &Stage, wanted: i64) {
+pub fn until_landed(dir: &Path, wanted: i64) {
     let begun = Instant::now();
     loop {
-        let found = landed(stage);
+        let found = landed(dir);
         if found >= wanted {
             return;
         }
         assert!(begun.elapsed() < PATIENCE, "{found} of {wanted} rows have landed");
-        stage.rows("select pg_sleep(0.1)::text");
+        std::thread::park_timeout(std::time::Duration::from_millis(100));
     }
 }
 
@@ -162,25 +163,26 @@ fn its_metrics_say_so(landing: &Platform, files_before: i64) {
 }
 
 fn without_offsets(stage: &Stage) {
-    let mut manifest = manifest(stage);
+    let mut manifest = manifest(stage.dir());
     manifest["offsets"] = json!({});
     fs::write(stage.dir().join("landing/manifest.json"), manifest.to_string()).unwrap();
 }
 
 /// The doctor finds in the files what it finds in the ledger.
-pub fn doctor_agrees(stage: &Stage) {
-    let said = stage.run(&["doctor", "--deep", "--analytics-dir", "landing"]);
+pub fn doctor_agrees(dir: &Path) {
+    let args = ["doctor", "--deep", "--analytics-dir", "landing", "--config", "services.yaml"];
+    let said = Said::of(incent(dir, &args).output().expect("incent runs"));
     assert!(said.out.contains("each captured incentive has landed once, in"), "{said:?}");
 }
 
 /// What the shipped statements for DuckDB say of the files, or then a query: a line for each row.
-pub fn duckdb(stage: &Stage, query: &[&str]) -> String {
+fn duckdb(dir: &Path, query: &[&str]) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let said = Command::new(testkit::services::python())
         .arg(root.join("tests/python/duckdb_says.py"))
         .arg(root.join("../../deploy/analytics/duckdb.sql"))
         .args(query)
-        .current_dir(stage.dir().join("landing"))
+        .current_dir(dir.join("landing"))
         .output()
         .unwrap();
     Said::of(said).well().out
@@ -189,7 +191,7 @@ pub fn duckdb(stage: &Stage, query: &[&str]) -> String {
 /// By tenant, campaign, currency and day: numbers and amounts, as the shipped statements for DuckDB
 /// give them, and as PostgreSQL does.
 fn landed_equals_granted(stage: &Stage) {
-    let said = duckdb(stage, &[]);
+    let said = duckdb(stage.dir(), &[]);
     let mut found: Vec<&str> = said.lines().collect();
     let mut expected = stage.rows(
         "select concat_ws('|', tenant_id, campaign_id, reward_currency,
@@ -202,8 +204,30 @@ fn landed_equals_granted(stage: &Stage) {
     assert!(found.len() >= 4, "two tenants with two campaigns: {found:?}");
 }
 
+/// What the shipped statements make of the files in DuckDB, and the ledger.
+pub fn landed_row_by_row(db: &Asked, dir: &Path) {
+    let columns = "incentive_id, tenant_id, user_id, user_ref, campaign_id, campaign_version,
+        event_id, type, reward_currency, AMOUNT, coalesce(coupon_code, '-'), ISSUED, seq,
+        source_partition, batch_seq, ordinal, DAY";
+    let query = |amount: &str, issued: &str, day: &str| {
+        let columns = columns.replace("AMOUNT", amount).replace("ISSUED", issued);
+        format!("select concat_ws('|', {}) from incentives", columns.replace("DAY", day))
+    };
+    let landed = duckdb(dir, &[&query("reward_amount", "epoch_us(issued_at)", "limit_day")]);
+    let mut granted = db.rows(&query(
+        "reward_amount::numeric(38, 9)",
+        "(extract(epoch from issued_at) * 1000000)::bigint",
+        "date '1970-01-01' + limit_day",
+    ));
+    let mut landed: Vec<&str> = landed.lines().collect();
+    landed.sort_unstable();
+    granted.sort_unstable();
+    let differ = landed.iter().zip(&granted).find(|(landed, granted)| *landed != granted);
+    assert!(differ.is_none() && landed.len() == granted.len(), "{differ:?}");
+}
+
 fn nothing_beside_the_manifest(stage: &Stage) {
-    let manifest = manifest(stage);
+    let manifest = manifest(stage.dir());
     let paths = |list: &str| {
         let files = manifest[list].as_array().unwrap().clone();
         files.into_iter().map(|file| file["path"].as_str().unwrap().to_owned()).collect::<Vec<_>>()

@@ -1,6 +1,6 @@
 //! The distributed profile as it runs: real processes on real PostgreSQL and Kafka.
 
-mod aggregates;
+pub mod aggregates;
 pub mod asked;
 mod captured;
 mod cms;
@@ -9,7 +9,7 @@ pub mod device;
 pub mod foreign;
 pub mod happening;
 pub mod invariants;
-mod landing;
+pub mod landing;
 pub mod ledger;
 pub mod rest;
 mod rolling;

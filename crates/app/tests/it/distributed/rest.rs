@@ -66,6 +66,15 @@ impl Rest {
         answer
     }
 
+    /// What is at a path.
+    #[track_caller]
+    pub fn get(&self, path: &str) -> Value {
+        let answer = self.call("GET", path, (None, ""));
+        let (status, answer) = answer.expect("an answer");
+        assert_eq!(status, 200, "{path}: {answer:#}");
+        answer
+    }
+
     /// Sends events.
     ///
     /// # Panics

@@ -18,7 +18,7 @@ use super::aggregates;
 use super::connector::Connector;
 use super::foreign::Foreign;
 use super::happening::Happening;
-use super::landing::{LANDS, doctor_agrees, duckdb, until_landed};
+use super::landing::{LANDS, doctor_agrees, landed_row_by_row, until_landed};
 use super::ledger::{self, Batches};
 use super::rest::{Rest, Sent};
 use super::shop;
@@ -93,12 +93,12 @@ fn everybody_tells_the_same_story() {
     phase("the devices have heard");
     for shop in &shops {
         redis_counts(&stage, &shop.tenant);
-        aggregates::agrees(&stage, &cms, &shop.tenant, "USD");
+        aggregates::agrees(&stage.db, &Rest::new(&cms.url), &shop.tenant, "USD");
     }
     phase("counters and aggregates in Redis agree");
-    until_landed(&stage, granted);
-    landed_row_by_row(&stage);
-    doctor_agrees(&stage);
+    until_landed(stage.dir(), granted);
+    landed_row_by_row(&stage.db, stage.dir());
+    doctor_agrees(stage.dir());
     phase("the Parquet files agree, and so does the doctor");
     for process in calculators.into_iter().chain(pushes).chain([cms, events]) {
         assert!(process.stop().success(), "it stops in order");
@@ -234,26 +234,4 @@ fn redis_counts(stage: &Stage, tenant: &str) {
     let counts = stage.rows(&format!("select count(*)::text {of_users}"));
     let keys = stage.rows(&keys);
     assert!(!keys.is_empty() && stage.redis(&["mget"], &keys) == counts, "use of users in Redis");
-}
-
-/// What the shipped statements make of the files in DuckDB, and the ledger.
-fn landed_row_by_row(stage: &Stage) {
-    let columns = "incentive_id, tenant_id, user_id, user_ref, campaign_id, campaign_version,
-        event_id, type, reward_currency, AMOUNT, coalesce(coupon_code, '-'), ISSUED, seq,
-        source_partition, batch_seq, ordinal, DAY";
-    let query = |amount: &str, issued: &str, day: &str| {
-        let columns = columns.replace("AMOUNT", amount).replace("ISSUED", issued);
-        format!("select concat_ws('|', {}) from incentives", columns.replace("DAY", day))
-    };
-    let landed = duckdb(stage, &[&query("reward_amount", "epoch_us(issued_at)", "limit_day")]);
-    let mut granted = stage.rows(&query(
-        "reward_amount::numeric(38, 9)",
-        "(extract(epoch from issued_at) * 1000000)::bigint",
-        "date '1970-01-01' + limit_day",
-    ));
-    let mut landed: Vec<&str> = landed.lines().collect();
-    landed.sort_unstable();
-    granted.sort_unstable();
-    let differ = landed.iter().zip(&granted).find(|(landed, granted)| *landed != granted);
-    assert!(differ.is_none() && landed.len() == granted.len(), "{differ:?}");
 }
