@@ -10,6 +10,9 @@ use testkit::proxy::FaultProxy;
 /// How long it may take to be in order, on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(180);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How often failed tasks are looked for while faults come, and how long an answer may take.
+const MEND_EVERY: Duration = Duration::from_secs(3);
+const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 /// The connectors: a file in `deploy/debezium` each.
 const CONNECTORS: [&str; 2] = ["db.incentives", "db.incentives.redis"];
 
@@ -17,6 +20,10 @@ const CONNECTORS: [&str; 2] = ["db.incentives", "db.incentives.redis"];
 pub struct Capture {
     pub server: ConnectServer,
     pub way: FaultProxy,
+    agent: ureq::Agent,
+    looked: Option<Instant>,
+    /// Why tasks had failed that were started again.
+    pub mended: Vec<String>,
 }
 
 impl Capture {
@@ -24,7 +31,9 @@ impl Capture {
     pub fn start(brokers: &str, way: FaultProxy, dir: &Path) -> Self {
         let server = ConnectServer::start(brokers, way.port(), &dir.join("connect.log"));
         server.ready();
-        let capture = Self { server, way };
+        let agent = ureq::Agent::config_builder().timeout_global(Some(ANSWERS_WITHIN)).build();
+        let (agent, looked, mended) = (agent.new_agent(), None, Vec::new());
+        let mut capture = Self { server, way, agent, looked, mended };
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/debezium");
         for name in CONNECTORS {
             let text = std::fs::read_to_string(root.join(format!("{name}.json"))).expect("a file");
@@ -42,11 +51,38 @@ impl Capture {
         capture
     }
 
-    /// Waits until both connectors and their tasks run, by themselves.
-    pub fn in_order(&self) {
+    /// Starts failed tasks again, as the watch over Connect does that `docs/operations.md` asks
+    /// for: Debezium tries again whatever fails while it reads, but a task that finds no database
+    /// when it starts stays failed.
+    pub fn mend(&mut self) {
+        if self.looked.is_none_or(|at| at.elapsed() > MEND_EVERY) {
+            self.looked = Some(Instant::now());
+            self.mended_states();
+        }
+    }
+
+    fn mended_states(&mut self) -> Vec<String> {
+        let states = self.states();
+        let failed = states.iter().filter(|state| state.ends_with("FAILED"));
+        for state in failed {
+            let name = state.split(' ').next().unwrap_or_default();
+            let url = format!(
+                "{}/connectors/{name}/restart?includeTasks=true&onlyFailed=true",
+                self.server.url()
+            );
+            // While it shares its work out anew it takes nothing: then the next look does it.
+            if self.agent.post(&url).send_empty().is_ok() {
+                self.mended.push(state.lines().next().unwrap_or_default().to_owned());
+            }
+        }
+        states
+    }
+
+    /// Waits until both connectors and their tasks run.
+    pub fn in_order(&mut self) {
         let begun = Instant::now();
         loop {
-            let states = self.states();
+            let states = self.mended_states();
             let run = states.iter().filter(|state| state.ends_with(" RUNNING")).count();
             // A connector and a task each.
             if run == 2 * CONNECTORS.len() {
@@ -59,7 +95,8 @@ impl Capture {
 
     /// The state of each connector and task, and why it has failed if it has.
     fn states(&self) -> Vec<String> {
-        let asked = ureq::get(format!("{}/connectors?expand=status", self.server.url())).call();
+        let url = format!("{}/connectors?expand=status", self.server.url());
+        let asked = self.agent.get(url).call();
         let Ok(all) = asked.and_then(|mut answer| answer.body_mut().read_json::<Value>()) else {
             return Vec::new();
         };

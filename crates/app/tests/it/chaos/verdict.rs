@@ -149,6 +149,7 @@ pub fn everything_was_met(grounds: &Grounds, came: &Came, schedule: &[Fault], ta
     let ways = grounds.to_postgres.each_ref().map(|way| way.seen());
     println!("faults: {done:#?}");
     println!("deaths at points: {points:?}");
+    println!("tasks of Debezium that were started again: {:#?}", grounds.capture.mended);
     println!("traffic: {tally:?}", tally = Tally { garbage: BTreeSet::new(), ..tally.clone() });
     println!(
         "ways to PostgreSQL: {ways:?}; to Redis: {:?}; Debezium's: {:?}",
