@@ -9,12 +9,14 @@ mod verb;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{FromRequestParts, RawPathParams, Request};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, IF_NONE_MATCH, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_TYPE, EXPECT, IF_NONE_MATCH, X_CONTENT_TYPE_OPTIONS,
+};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, Response, StatusCode};
 use bytes::Bytes;
@@ -34,6 +36,10 @@ pub use rate::{RateLimiter, Standing};
 pub use tenant::InFlight;
 pub use throttle::Lines;
 pub use verb::{CustomVerb, Verbs};
+
+/// How much of a body that nobody reads is taken from the connection, and for how long.
+const DRAIN_MAX: usize = 256 * 1024;
+const DRAIN_WITHIN: Duration = Duration::from_secs(1);
 
 /// The request's id, among its extensions.
 #[derive(Clone, Debug)]
@@ -86,7 +92,8 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
 
 /// A request that has met a route.
 pub async fn run(app: App, route: Arc<Route>, request: Request) -> Response<Body> {
-    let (parts, body) = request.into_parts();
+    let (parts, mut body) = request.into_parts();
+    let waits = parts.headers.contains_key(EXPECT);
     let id = parts.extensions.get::<RequestId>().map_or_else(|| "".into(), |id| id.0.clone());
     let path = verb::documented_path(parts.uri.path(), &parts.extensions).to_owned();
     let if_none_match = parts.headers.get(IF_NONE_MATCH).cloned();
@@ -94,7 +101,7 @@ pub async fn run(app: App, route: Arc<Route>, request: Request) -> Response<Body
     let operation = Operation(route.doc.id);
 
     let mut standings = rate::Standings::default();
-    let answer = checked(app.clone(), route, parts, body, &id, &mut standings).await;
+    let answer = checked(app.clone(), route, parts, &mut body, &id, &mut standings).await;
     let mut response = match answer {
         Ok(response) => response,
         Err(problem) => {
@@ -106,6 +113,9 @@ pub async fn run(app: App, route: Arc<Route>, request: Request) -> Response<Body
         }
     };
     rate::write_headers(standings, response.headers_mut());
+    if !body.is_end_stream() && (waits || !drained(body).await) {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     not_modified(&method, if_none_match.as_ref(), &mut response);
     response.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response.extensions_mut().insert(operation);
@@ -118,7 +128,7 @@ async fn checked(
     app: App,
     route: Arc<Route>,
     mut parts: Parts,
-    body: Body,
+    body: &mut Body,
     request_id: &Arc<str>,
     standings: &mut rate::Standings,
 ) -> Result<Response<Body>, Problem> {
@@ -160,9 +170,8 @@ async fn path_parameters(parts: &mut Parts) -> Result<Vec<(Arc<str>, String)>, P
     Ok(params.iter().map(|(name, value)| (name.into(), value.to_owned())).collect())
 }
 
-async fn whole_body(app: &App, route: &Route, body: Body) -> Result<Bytes, Problem> {
+async fn whole_body(app: &App, route: &Route, body: &mut Body) -> Result<Bytes, Problem> {
     if route.body_max == 0 {
-        // Not read: the connection drops what is small and closes on what is large.
         return Ok(Bytes::new());
     }
     let whole = Limited::new(body, route.body_max).collect();
@@ -181,6 +190,22 @@ async fn whole_body(app: &App, route: &Route, body: Body) -> Result<Bytes, Probl
             Err(Problem::new(Code::RequestTimeout, detail))
         }
     }
+}
+
+/// Reads on what was answered without being read, within bounds, and forgets it. The connection
+/// serves further requests only when all of it has come: false when it has not, and must be closed.
+/// Without this a client whose body comes a moment after its head would find its connection closed
+/// under the next request.
+async fn drained(mut body: Body) -> bool {
+    let rest = async {
+        let mut left = DRAIN_MAX;
+        while let Some(frame) = body.frame().await {
+            let size = frame.map_err(drop)?.into_data().map_or(0, |data| data.len());
+            left = left.checked_sub(size).ok_or(())?;
+        }
+        Ok::<(), ()>(())
+    };
+    matches!(tokio::time::timeout(DRAIN_WITHIN, rest).await, Ok(Ok(())))
 }
 
 /// Turns an answer that the caller has already into 304.

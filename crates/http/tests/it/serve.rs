@@ -130,6 +130,39 @@ async fn a_body_without_end_is_refused_early() {
     assert!(sent < 1000, "64 MB were taken");
 }
 
+/// What is refused by its head alone is still read: the connection then serves what comes next.
+#[tokio::test]
+async fn a_body_that_comes_after_its_refusal_leaves_the_connection_usable() {
+    let server = listening(|config| config).await;
+    let mut stream = TcpStream::connect(server.at).await.expect("a connection");
+    let denied = b"POST /api/v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n";
+    for _ in 0..3 {
+        stream.write_all(denied).await.expect("written");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        stream.write_all(b"null").await.expect("written");
+    }
+    stream
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .await
+        .expect("written");
+    let answers = read(&mut stream).await;
+    assert_eq!(answers.matches("HTTP/1.1 401 ").count(), 3, "{answers}");
+    assert_eq!(answers.matches("HTTP/1.1 200 ").count(), 1, "{answers}");
+}
+
+/// A client that waits for leave before it sends its body is refused without having to send it, and
+/// told that the connection ends.
+#[tokio::test]
+async fn what_is_not_read_to_its_end_closes_the_connection_and_says_so() {
+    let server = listening(|config| config).await;
+    let head = "POST /api/v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: ";
+    for rest in ["4\r\nExpect: 100-continue\r\n\r\n", "4\r\n\r\n", "999999999\r\n\r\n{"] {
+        let answer = exchange(server.at, format!("{head}{rest}").as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{rest:?} {answer}");
+        assert!(answer.contains("\r\nconnection: close\r\n"), "{rest:?} {answer}");
+    }
+}
+
 #[tokio::test]
 async fn a_stop_lets_requests_finish() {
     let server = listening(|config| config).await;

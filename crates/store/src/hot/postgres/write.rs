@@ -1,11 +1,8 @@
-//! Writing a batch. Rows that are only ever added go in by COPY, straight into their tables; the
-//! rest by one statement a table, all sent together.
-
-use std::collections::BTreeMap;
+//! Writing a batch. Events and their ids go in by COPY, straight into their tables; the rest by one
+//! statement a table, all sent together.
 
 use deadpool_postgres::Transaction;
 use domain::incentive::{Completion, Incentive};
-use domain::time::{Day, Period, Zone};
 use engine::crash::{self, CrashPoint};
 use engine::ports::{BatchCommit, EventWrite, StateWrite};
 use tokio_postgres::types::Type;
@@ -34,42 +31,32 @@ const EVENT_TYPES: [Type; 12] = [
     Type::TEXT,
     Type::INT4,
 ];
+/// Not by COPY: its rows share log positions, several to a record, and Debezium, which goes on behind
+/// the last position that it has told of, would leave out the rest of a record (ADR 0022). In the
+/// order of the places, which who captures them relies on.
 const INCENTIVES: &str = "
-    copy incentives (
+    insert into incentives (
         incentive_id, tenant_id, user_id, user_ref, campaign_id, campaign_version, event_id, type,
         reward_currency, reward_amount, coupon_code, issued_at, seq,
         source_partition, batch_seq, ordinal,
         tenant_day_used, tenant_day_cap, tenant_total_used, tenant_total_cap,
         user_day_used, user_day_cap, user_total_used, user_total_cap, limit_day, budgets)
-    from stdin (format binary)";
-const INCENTIVE_TYPES: [Type; 26] = [
-    Type::UUID,
-    Type::UUID,
-    Type::UUID,
-    Type::TEXT,
-    Type::UUID,
-    Type::INT8,
-    Type::TEXT,
-    Type::TEXT,
-    Type::TEXT,
-    Type::NUMERIC,
-    Type::TEXT,
-    Type::TIMESTAMPTZ,
-    Type::INT8,
-    Type::INT4,
-    Type::INT8,
-    Type::INT4,
-    Type::INT8,
-    Type::INT8,
-    Type::INT8,
-    Type::INT8,
-    Type::INT8,
-    Type::INT8,
-    Type::INT8,
-    Type::INT8,
-    Type::INT4,
-    Type::JSONB,
-];
+    select incentive_id, tenant_id, user_id, user_ref, campaign_id, campaign_version, event_id, type,
+        reward_currency, reward_amount, coupon_code, issued_at, seq,
+        $1::integer, $2::bigint, (place - 1)::integer,
+        tenant_day_used, tenant_day_cap, tenant_total_used, tenant_total_cap,
+        user_day_used, user_day_cap, user_total_used, user_total_cap, limit_day, budgets
+    from unnest(
+        $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::uuid[], $8::bigint[], $9::text[],
+        $10::text[], $11::text[], $12::numeric[], $13::text[], $14::timestamptz[], $15::bigint[],
+        $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[],
+        $20::bigint[], $21::bigint[], $22::bigint[], $23::bigint[], $24::integer[], $25::jsonb[])
+        with ordinality as n (
+            incentive_id, tenant_id, user_id, user_ref, campaign_id, campaign_version, event_id,
+            type, reward_currency, reward_amount, coupon_code, issued_at, seq,
+            tenant_day_used, tenant_day_cap, tenant_total_used, tenant_total_cap,
+            user_day_used, user_day_cap, user_total_used, user_total_cap, limit_day, budgets, place)
+    order by place";
 const EVENT_IDS: &str = "
     copy event_ids (tenant_id, event_key, content_hash, log_offset, append_time, source_partition)
     from stdin (format binary)";
@@ -158,9 +145,9 @@ pub(super) async fn write(
         return Ok(false);
     }
     events(transaction, batch).await?;
-    incentives(transaction, batch, encoded).await?;
     crash::point(CrashPoint::InCommit);
-    let (new, changed, ..) = tokio::try_join!(
+    let (_, new, changed, ..) = tokio::try_join!(
+        incentives(transaction, batch, encoded),
         new_states(transaction, batch, encoded),
         changed_states(transaction, batch, encoded),
         new_users(transaction, batch),
@@ -220,71 +207,44 @@ async fn events(transaction: &Transaction<'_>, batch: &BatchCommit) -> Result<()
     Ok(())
 }
 
-/// Writes a batch's incentives, a COPY for each month: of rows that go into different partitions
-/// one COPY keeps no order, and who captures them relies on that of each tenant's places. A tenant's
-/// append times never go back, so its months follow one another.
+/// Places follow from the order in the batch: ordinals are dense.
 async fn incentives(
     transaction: &Transaction<'_>,
     batch: &BatchCommit,
     encoded: &EncodedBatch,
-) -> Result<()> {
-    let mut by_month: BTreeMap<Day, Vec<Placed<'_>>> = BTreeMap::new();
-    for ((ordinal, one), budgets) in (0_i32..).zip(&batch.incentives).zip(&encoded.budgets) {
-        let month = Period::Month.first_day(Zone::utc().day(one.issued_at));
-        by_month.entry(month).or_default().push((ordinal, &**one, budgets.as_deref()));
+) -> Result<bool> {
+    fn column<'a, T>(batch: &'a BatchCommit, of: impl Fn(&'a Incentive) -> T) -> Vec<T> {
+        batch.incentives.iter().map(|one| of(one)).collect()
     }
-    for rows in by_month.values() {
-        copy_incentives(transaction, batch, rows).await?;
-    }
-    Ok(())
-}
-
-/// An incentive with its ordinal in the batch and its budgets in their stored form.
-type Placed<'a> = (i32, &'a Incentive, Option<&'a str>);
-
-async fn copy_incentives(
-    transaction: &Transaction<'_>,
-    batch: &BatchCommit,
-    rows: &[Placed<'_>],
-) -> Result<()> {
-    let mut writer = copy(transaction, INCENTIVES, &INCENTIVE_TYPES).await?;
-    for (ordinal, one, budgets) in rows {
-        let limits = &one.limits;
-        let cap = |cap: Option<u64>| cap.map(integer);
-        writer
-            .as_mut()
-            .write(&[
-                &one.id.0,
-                &one.tenant.0,
-                &one.user.0,
-                &one.user_ref.as_str(),
-                &one.campaign.0,
-                &i64::from(one.campaign_version),
-                &one.event_id.as_str(),
-                &one.kind.as_str(),
-                &one.currency,
-                &Amount(one.amount),
-                &one.coupon_code,
-                &Instant(one.issued_at),
-                &integer(one.seq),
-                &batch.partition,
-                &batch.batch_seq,
-                ordinal,
-                &integer(limits.tenant_day.used),
-                &cap(limits.tenant_day.cap),
-                &integer(limits.tenant_total.used),
-                &cap(limits.tenant_total.cap),
-                &integer(limits.user_day.used),
-                &cap(limits.user_day.cap),
-                &integer(limits.user_total.used),
-                &cap(limits.user_total.cap),
-                &limits.day.0,
-                &budgets.map(Document),
-            ])
-            .await?;
-    }
-    writer.as_mut().finish().await?;
-    Ok(())
+    let budgets: Vec<_> = encoded.budgets.iter().map(|b| b.as_deref().map(Document)).collect();
+    let params: Params<'_> = &[
+        &batch.partition,
+        &batch.batch_seq,
+        &column(batch, |one| one.id.0),
+        &column(batch, |one| one.tenant.0),
+        &column(batch, |one| one.user.0),
+        &column(batch, |one| one.user_ref.as_str()),
+        &column(batch, |one| one.campaign.0),
+        &column(batch, |one| i64::from(one.campaign_version)),
+        &column(batch, |one| one.event_id.as_str()),
+        &column(batch, |one| one.kind.as_str()),
+        &column(batch, |one| &*one.currency),
+        &column(batch, |one| Amount(one.amount)),
+        &column(batch, |one| one.coupon_code.as_deref()),
+        &column(batch, |one| Instant(one.issued_at)),
+        &column(batch, |one| integer(one.seq)),
+        &column(batch, |one| integer(one.limits.tenant_day.used)),
+        &column(batch, |one| one.limits.tenant_day.cap.map(integer)),
+        &column(batch, |one| integer(one.limits.tenant_total.used)),
+        &column(batch, |one| one.limits.tenant_total.cap.map(integer)),
+        &column(batch, |one| integer(one.limits.user_day.used)),
+        &column(batch, |one| one.limits.user_day.cap.map(integer)),
+        &column(batch, |one| integer(one.limits.user_total.used)),
+        &column(batch, |one| one.limits.user_total.cap.map(integer)),
+        &column(batch, |one| one.limits.day.0),
+        &budgets,
+    ];
+    run(transaction, INCENTIVES, (batch.incentives.len(), params)).await
 }
 
 /// Writes the ids of a batch's events. False when one of them was decided since the batch was
