@@ -36,6 +36,8 @@ pub struct Metrics {
     captured_lag: Family<[(&'static str, String); 1], Gauge>,
     slot_behind: Family<[(&'static str, String); 1], Gauge>,
     slot_active: Family<[(&'static str, String); 1], Gauge>,
+    connector_failed: Family<[(&'static str, String); 1], Gauge>,
+    connector_starts: Family<[(&'static str, String); 1], Counter>,
     aggregated: Counter,
     aggregates_drift: Gauge,
     aggregates_behind: Gauge,
@@ -74,6 +76,10 @@ impl Metrics {
         let help = "Bytes of PostgreSQL's log that the reader of a slot has not confirmed";
         r.register("slot_behind_bytes", help, m.slot_behind);
         r.register("slot_active", "1 while somebody reads from the slot", m.slot_active);
+        let help = "What has failed of a connector and its tasks";
+        r.register("connector_failed", help, m.connector_failed);
+        let help = "Times that what had failed of a connector was started again";
+        r.register("connector_starts", help, m.connector_starts);
         r.register("aggregated_incentives", "Incentives counted in aggregates", m.aggregated);
         let help = "Incentives by which aggregates and ledger differed when last compared";
         r.register("aggregates_drift", help, m.aggregates_drift);
@@ -112,6 +118,8 @@ impl Metrics {
             captured_lag: Family::default(),
             slot_behind: Family::default(),
             slot_active: Family::default(),
+            connector_failed: Family::default(),
+            connector_starts: Family::default(),
             aggregated: Counter::default(),
             aggregates_drift: Gauge::default(),
             aggregates_behind: Gauge::default(),
@@ -218,6 +226,20 @@ impl Metrics {
     pub fn forget_slots(&self) {
         self.slot_behind.clear();
         self.slot_active.clear();
+    }
+
+    /// How much has failed of a connector and its tasks; `None` when that is not known.
+    pub fn connector(&self, name: &str, failed: Option<usize>) {
+        let label = [("connector", name.to_owned())];
+        match failed.map(|n| i64::try_from(n).unwrap_or(i64::MAX)) {
+            Some(failed) => _ = self.connector_failed.get_or_create(&label).set(failed),
+            None => _ = self.connector_failed.remove(&label),
+        }
+    }
+
+    /// Counts that what had failed of a connector was started again.
+    pub fn connector_started(&self, name: &str) {
+        self.connector_starts.get_or_create(&[("connector", name.to_owned())]).inc();
     }
 
     /// Counts incentives that were counted in aggregates.

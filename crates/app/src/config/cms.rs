@@ -1,5 +1,7 @@
 //! Settings of processes that ask another one for what they decide by, and of the one that answers.
 
+#[cfg(feature = "distributed")]
+use super::address;
 use super::server::ServerFile;
 #[cfg(feature = "distributed")]
 use crate::failure::{Failure, Outcome};
@@ -63,12 +65,7 @@ impl Flags {
     #[cfg(feature = "distributed")]
     pub fn cms(&self) -> Outcome<Option<Cms>> {
         let Some(url) = &self.cms_url else { return Ok(None) };
-        let host = ["http://", "https://"].iter().find_map(|scheme| url.strip_prefix(scheme));
-        if host.is_none_or(|host| host.is_empty() || host.contains(['?', '#', '@', ' '])) {
-            // It may hold a password, so it is not repeated.
-            return Err(Failure::usage("cms-url is no address")
-                .mend("write it as http://cms:8080, without a user and without a query"));
-        }
+        let url = address::checked("cms-url", "http://cms:8080", url)?;
         let Some(token) = self.token()? else {
             return Err(Failure::usage("cms-url is set, but no service token")
                 .why("the CMS tells what decides only to the platform's own processes")
@@ -77,7 +74,7 @@ impl Flags {
                      as that of openssl rand -hex 32",
                 ));
         };
-        Ok(Some(Cms { url: url.trim_end_matches('/').to_owned(), token }))
+        Ok(Some(Cms { url, token }))
     }
 }
 

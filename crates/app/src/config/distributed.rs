@@ -35,6 +35,10 @@ pub struct Flags {
     /// Consumer group of the processes that decide [default: incent-ic]
     #[arg(long, env = "INCENT_GROUP", value_name = "NAME")]
     pub group: Option<String>,
+    /// Kafka Connect, as http://connect:8083; the roles aggregator and analytics start again what
+    /// has failed of the connector named like their topic [default: none, others look after it]
+    #[arg(long, env = "INCENT_CONNECT_URL", value_name = "URL")]
+    pub connect_url: Option<String>,
     /// Schema registry, as http://registry:8081 [default: none, values carry their schema's hash]
     #[arg(long, env = "INCENT_SCHEMA_REGISTRY", value_name = "URL")]
     pub schema_registry: Option<String>,
@@ -100,6 +104,7 @@ impl Flags {
                 file.aggregates_check_minutes.map(|minutes| minutes.get()),
             ),
             group: text(self.group, string(&file.group)),
+            connect_url: text(self.connect_url, string(&file.connect_url)),
             schema_registry: text(self.schema_registry, string(&file.schema_registry)),
             schema_registry_authorization: text(
                 self.schema_registry_authorization,
@@ -136,6 +141,7 @@ impl Flags {
             ("aggregates-topic", self.aggregates_topic.is_some()),
             ("aggregates-check-minutes", self.aggregates_check_minutes.is_some()),
             ("group", self.group.is_some()),
+            ("connect-url", self.connect_url.is_some()),
             ("schema-registry", self.schema_registry.is_some()),
             ("schema-registry-authorization", self.schema_registry_authorization.is_some()),
             ("redis-url", self.redis_url.is_some()),
@@ -183,6 +189,7 @@ mod in_force {
     use super::Flags;
     use super::analytics::Landing;
     use super::cms::Cms;
+    use crate::config::address;
     use crate::failure::{Failure, Outcome};
 
     /// What is kept for ever is kept for a hundred years.
@@ -197,6 +204,8 @@ mod in_force {
         pub database_url: String,
         /// Kafka.
         pub kafka: bus_kafka::Settings,
+        /// Kafka Connect, if it is to be looked after.
+        pub connect_url: Option<String>,
         /// Redis, if limits are asked there first.
         pub redis_url: Option<String>,
         /// The secret that all processes share.
@@ -220,6 +229,7 @@ mod in_force {
             Ok(Distributed {
                 database_url: self.database()?,
                 kafka: self.bus()?,
+                connect_url: self.connect()?,
                 redis_url: self.redis_url.clone(),
                 server_key: self.key()?,
                 retention: self.retention(),
@@ -274,6 +284,13 @@ mod in_force {
                 properties: self.kafka_properties.clone(),
                 ..bus_kafka::Settings::new(brokers)
             })
+        }
+
+        /// Kafka Connect, if it is named. Errors: that is no address.
+        pub fn connect(&self) -> Outcome<Option<String>> {
+            let checked =
+                |url: &String| address::checked("connect-url", "http://connect:8083", url);
+            self.connect_url.as_ref().map(checked).transpose()
         }
 
         fn key(&self) -> Outcome<[u8; 32]> {
@@ -353,6 +370,7 @@ mod in_force {
                 "not the URL of a PostgreSQL",
             );
             check(|f| f.schema_registry_authorization = Some("x".to_owned()), "no registry");
+            check(|f| f.connect_url = Some("connect:8083".to_owned()), "connect-url is no address");
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Where settings come from: flags, then `INCENT_…` variables (clap reads both), then a file, then
 //! defaults.
 
+#[cfg(feature = "distributed")]
+pub mod address;
 pub mod analytics;
 pub mod cms;
 pub mod connection;

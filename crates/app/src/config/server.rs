@@ -124,6 +124,9 @@ domain::shape! {
         "aggregatesCheckMinutes" aggregates_check_minutes: Option<Whole<1, 1440>>,
         /// Consumer group of the processes that decide.
         "group" group: Option<Text<1, 200>>,
+        /// Kafka Connect, as `http://connect:8083`, for the roles `aggregator` and `analytics`: they
+        /// start again what has failed of the connector named like their topic.
+        "connectUrl" connect_url: Option<Text<1, 2000>>,
         /// Schema registry, as `http://registry:8081`; without one, values carry their schema's hash.
         "schemaRegistry" schema_registry: Option<Text<1, 2000>>,
         /// The header `Authorization` for the schema registry. Better kept in

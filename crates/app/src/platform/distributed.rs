@@ -19,6 +19,7 @@ use store::postgres::check_current;
 use store::{PgDb, PgOptions};
 use tokio_util::sync::CancellationToken;
 
+use super::connect::{Connect, look_after};
 use super::landing::{self, Coast};
 use super::{Base, Holder, House, Sources, aggregates, cms};
 use crate::config::distributed::Distributed;
@@ -108,6 +109,11 @@ pub(super) async fn open(
         house.run(|stop| keep_house(control.clone(), clock.clone(), stop));
         house.run(|stop| keep_partitions(db.clone(), clock, retention, stop));
     }
+    let looked_after = connectors(settings, roles);
+    for (connect, name) in looked_after {
+        let metrics = sources.metrics.clone();
+        house.run(|stop| look_after(connect, name, metrics, stop));
+    }
     let mut probes = services(&mut house, &db, &bus);
     probes.extend(cms);
     probes.extend(aggregator.as_ref().map(|running| aggregates::probe(running, roles)));
@@ -129,6 +135,17 @@ pub(super) async fn open(
         house,
         holder,
     })
+}
+
+/// The connectors to look after: those named like the topics that are read here.
+fn connectors(settings: &Distributed, roles: Roles) -> Vec<(Connect, String)> {
+    let Some(url) = &settings.connect_url else { return Vec::new() };
+    let (connect, kafka) = (Connect::new(url), &settings.kafka);
+    let aggregates = roles.aggregator && settings.redis_url.is_some();
+    let analytics = roles.analytics && settings.landing.is_some();
+    let topics = [(aggregates, &kafka.aggregates_topic), (analytics, &kafka.analytics_topic)];
+    let read = topics.into_iter().filter(|(is_read, _)| *is_read);
+    read.map(|(_, topic)| (connect.clone(), topic.clone())).collect()
 }
 
 /// Redis in front of the limits. It need not be there: it advises.

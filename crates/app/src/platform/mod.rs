@@ -6,6 +6,8 @@ mod aggregates;
 #[cfg(feature = "distributed")]
 mod cms;
 #[cfg(feature = "distributed")]
+mod connect;
+#[cfg(feature = "distributed")]
 mod distributed;
 mod embedded;
 #[cfg(feature = "distributed")]
@@ -38,6 +40,8 @@ use crate::roles::Roles;
 pub use aggregates::keeper;
 #[cfg(feature = "distributed")]
 pub use cms::check as check_cms;
+#[cfg(feature = "distributed")]
+pub use connect::{Connect, Connector};
 #[cfg(feature = "distributed")]
 pub use distributed::wait_for;
 pub use embedded::PARTITION;

@@ -8,7 +8,7 @@ use store::postgres::{Capture, PUBLICATION, Slot, capture};
 
 use super::Check;
 use crate::failure::Outcome;
-use crate::platform::keeper;
+use crate::platform::{Connect, Connector, keeper};
 use crate::table::grouped;
 
 /// How far a reader may be behind before it is told.
@@ -100,6 +100,47 @@ pub(super) async fn kafka(settings: &bus_kafka::Settings, checks: &mut Vec<Check
     }
 }
 
+/// Looks at the connectors that write these topics, each named like its own.
+pub(super) async fn connectors(
+    connect: &Connect,
+    settings: &bus_kafka::Settings,
+    checks: &mut Vec<Check>,
+) {
+    for name in [&settings.analytics_topic, &settings.aggregates_topic] {
+        let states = format!("connector {name} runs");
+        let url = connect.url();
+        checks.push(match connect.connector(name).await {
+            Ok(Some(found)) => connector(&states, &found, &format!("{url}/connectors/{name}")),
+            // Not everybody captures for both.
+            Ok(None) => Check::well(format!("there is no connector {name} at {url}")),
+            Err(error) => {
+                let mend = "see that it runs and that connectUrl is right";
+                checks.push(Check::bad("Kafka Connect answers", error.to_string(), mend));
+                return;
+            }
+        });
+    }
+}
+
+fn connector(states: &str, found: &Connector, itself: &str) -> Check {
+    if let Some(first) = found.failed.first() {
+        let mend = format!(
+            "mend what it says; processes that read its topic start it again by themselves where \
+             connectUrl is set, or do it by hand: curl -X POST \
+             '{itself}/restart?includeTasks=true&onlyFailed=true'"
+        );
+        return Check::bad(states, format!("it has failed: {first}"), &mend);
+    }
+    match found.is_halted {
+        true => Check::bad(
+            states,
+            "it was told to pause or to stop; the log is kept for it meanwhile",
+            &format!("curl -X PUT {itself}/resume, or drop it with its slot if nobody needs it"),
+        ),
+        false => Check::well(states),
+    }
+}
+
 /// Compares the aggregates of all tenants with the ledger.
 pub(super) async fn aggregates(url: &str, db: &PgDb, checks: &mut Vec<Check>) -> Outcome {
     const AGREE: &str = "the aggregates in Redis agree with the ledger";
@@ -165,6 +206,20 @@ mod tests {
             is_lost: false,
         };
         Capture { wal_level: "logical".to_owned(), is_by_root: Some(true), slots: vec![slot] }
+    }
+
+    #[test]
+    fn a_connector_that_does_not_run_is_told() {
+        let told = |failed: &[&str], is_halted| {
+            let failed = failed.iter().map(|why| (*why).to_owned()).collect();
+            let found = Connector { failed, is_halted };
+            connector("it runs", &found, "http://connect:8083/connectors/x").trouble
+        };
+        assert_eq!(told(&[], false), None);
+        let (why, mend) = told(&["no database"], false).expect("it has failed");
+        assert!(why.ends_with("no database") && mend.contains("connectors/x/restart?"), "{mend}");
+        let (_, mend) = told(&[], true).expect("it is paused");
+        assert!(mend.contains("connectors/x/resume"), "{mend}");
     }
 
     #[test]

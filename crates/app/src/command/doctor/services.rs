@@ -16,7 +16,7 @@ use crate::command::serve::runtime;
 use crate::config::cms::Cms;
 use crate::config::distributed::Flags;
 use crate::failure::{Code, Failure, Outcome};
-use crate::platform::check_cms;
+use crate::platform::{Connect, check_cms};
 
 /// The oldest PostgreSQL that is supported, as `server_version_num` says it.
 const POSTGRES_LEAST: i64 = 150_000;
@@ -61,6 +61,9 @@ pub(super) fn examine(flags: &Flags, deep: bool) -> Outcome<Found> {
                 message,
                 "see that it runs and that its brokers are named rightly, and make the topics",
             )),
+        }
+        if let Some(url) = flags.connect()? {
+            captured::connectors(&Connect::new(&url), &kafka, &mut checks).await;
         }
         if let Some(url) = &flags.redis_url {
             checks.push(redis(url).await);

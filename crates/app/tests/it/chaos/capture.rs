@@ -10,8 +10,7 @@ use testkit::proxy::FaultProxy;
 /// How long it may take to be in order, on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(180);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// How often failed tasks are looked for while faults come, and how long an answer may take.
-const MEND_EVERY: Duration = Duration::from_secs(3);
+/// How long an answer may take.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 /// The connectors: a file in `deploy/debezium` each.
 const CONNECTORS: [&str; 2] = ["db.incentives", "db.incentives.redis"];
@@ -21,9 +20,6 @@ pub struct Capture {
     pub server: ConnectServer,
     pub way: FaultProxy,
     agent: ureq::Agent,
-    looked: Option<Instant>,
-    /// Why tasks had failed that were started again.
-    pub mended: Vec<String>,
 }
 
 impl Capture {
@@ -32,8 +28,7 @@ impl Capture {
         let server = ConnectServer::start(brokers, way.port(), &dir.join("connect.log"));
         server.ready();
         let agent = ureq::Agent::config_builder().timeout_global(Some(ANSWERS_WITHIN)).build();
-        let (agent, looked, mended) = (agent.new_agent(), None, Vec::new());
-        let mut capture = Self { server, way, agent, looked, mended };
+        let capture = Self { server, way, agent: agent.new_agent() };
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/debezium");
         for name in CONNECTORS {
             let text = std::fs::read_to_string(root.join(format!("{name}.json"))).expect("a file");
@@ -51,38 +46,11 @@ impl Capture {
         capture
     }
 
-    /// Starts failed tasks again, as the watch over Connect does that `docs/operations.md` asks
-    /// for: Debezium tries again whatever fails while it reads, but a task that finds no database
-    /// when it starts stays failed.
-    pub fn mend(&mut self) {
-        if self.looked.is_none_or(|at| at.elapsed() > MEND_EVERY) {
-            self.looked = Some(Instant::now());
-            self.mended_states();
-        }
-    }
-
-    fn mended_states(&mut self) -> Vec<String> {
-        let states = self.states();
-        let failed = states.iter().filter(|state| state.ends_with("FAILED"));
-        for state in failed {
-            let name = state.split(' ').next().unwrap_or_default();
-            let url = format!(
-                "{}/connectors/{name}/restart?includeTasks=true&onlyFailed=true",
-                self.server.url()
-            );
-            // While it shares its work out anew it takes nothing: then the next look does it.
-            if self.agent.post(&url).send_empty().is_ok() {
-                self.mended.push(state.lines().next().unwrap_or_default().to_owned());
-            }
-        }
-        states
-    }
-
-    /// Waits until both connectors and their tasks run.
-    pub fn in_order(&mut self) {
+    /// Waits until both connectors and their tasks run. What has failed the readers start again.
+    pub fn in_order(&self) {
         let begun = Instant::now();
         loop {
-            let states = self.mended_states();
+            let states = self.states();
             let run = states.iter().filter(|state| state.ends_with(" RUNNING")).count();
             // A connector and a task each.
             if run == 2 * CONNECTORS.len() {

@@ -85,12 +85,14 @@ impl Grounds {
             Member::new((name, "ic"), dir, variables)
         };
         let capture = Capture::start(&kafka.brokers(), way(), dir);
-        let lands = LANDS.map(|(name, value)| (name, value.to_owned())).to_vec();
+        let watch = ("INCENT_CONNECT_URL", capture.server.url());
+        let mut lands = LANDS.map(|(name, value)| (name, value.to_owned())).to_vec();
+        lands.push(watch.clone());
         let mut grounds = Self {
             ics: [calculator("ic-1", &to_postgres[0]), calculator("ic-2", &to_postgres[1])],
             front: Member::new(("front", "events"), dir, Vec::new()),
             push: Member::new(("push", "dcm"), dir, Vec::new()),
-            aggregator: Member::new(("aggregator", "aggregator"), dir, Vec::new()),
+            aggregator: Member::new(("aggregator", "aggregator"), dir, vec![watch]),
             landing: Member::new(("landing", "analytics"), dir, lands),
             cms,
             capture,

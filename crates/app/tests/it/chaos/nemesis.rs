@@ -119,7 +119,6 @@ impl<'r> Nemesis<'r> {
         for ic in &mut self.grounds.ics {
             ic.scrape();
         }
-        self.grounds.capture.mend();
     }
 
     fn count_death(&mut self, name: &str, point: CrashPoint) {

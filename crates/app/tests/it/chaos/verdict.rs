@@ -149,7 +149,6 @@ pub fn everything_was_met(grounds: &Grounds, came: &Came, schedule: &[Fault], ta
     let ways = grounds.to_postgres.each_ref().map(|way| way.seen());
     println!("faults: {done:#?}");
     println!("deaths at points: {points:?}");
-    println!("tasks of Debezium that were started again: {:#?}", grounds.capture.mended);
     println!("traffic: {tally:?}", tally = Tally { garbage: BTreeSet::new(), ..tally.clone() });
     println!(
         "ways to PostgreSQL: {ways:?}; to Redis: {:?}; Debezium's: {:?}",
@@ -173,6 +172,7 @@ pub fn everything_was_met(grounds: &Grounds, came: &Came, schedule: &[Fault], ta
         ("aggregates made from nothing", anew("unknown")),
         ("aggregates made anew after a gap", anew("gap")),
         ("aggregates made anew after a comparison", anew("drift") + anew("behind")),
+        ("failed connectors started again", connectors_started(grounds)),
         ("captured rows that had landed", as_size(grounds.landing.counted(REPEATS))),
         ("answers of the CMS that changed something", asked("changed")),
         ("times that the CMS gave no answer", asked("failed")),
@@ -204,6 +204,15 @@ pub fn everything_was_met(grounds: &Grounds, came: &Came, schedule: &[Fault], ta
     must("captured rows that had landed", &["connect killed", "landing killed"]);
     must("answers of the CMS that changed something", &["calculator killed"]);
     assert!(tally.repeated > 0, "nothing was sent twice");
+}
+
+fn connectors_started(grounds: &Grounds) -> usize {
+    let readers =
+        [(&grounds.aggregator, "db.incentives.redis"), (&grounds.landing, "db.incentives")];
+    let started = readers.map(|(reader, topic)| {
+        reader.counted(&format!("incent_connector_starts_total{{connector=\"{topic}\"}}"))
+    });
+    as_size(started.iter().sum())
 }
 
 fn as_size(count: u64) -> usize {

@@ -1,16 +1,17 @@
 //! Changes captured by the real Debezium and counted by the role `aggregator`: what Redis says is
 //! what the ledger says, through deaths, repeats, an emptied Redis and a lost slot.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use testkit::redis::RedisServer;
+use testkit::services::connect_url;
 
 use super::aggregates::{agrees, board, sums};
 use super::connector::Connector;
 use super::rest::Rest;
 use super::stage::{PATIENCE, Stage};
-use crate::support::{ADMIN, Platform};
+use crate::support::{ADMIN, Platform, Said};
 
 const USERS: usize = 20;
 const EVENTS: usize = 200;
@@ -64,6 +65,54 @@ fn what_is_granted_is_counted_once_whatever_happens() {
 
     lost_slot(&stage, (&front, &tenant), &connector, &mut grant);
     assert!(aggregator.stop().success() && front.stop().success(), "they stop in order");
+}
+
+/// A task that does not find what it needs when it starts has failed for Connect, which lets it lie;
+/// the role that reads its topic starts it again until it runs.
+#[test]
+fn a_connector_that_failed_is_started_again() {
+    let stage = Stage::new();
+    stage.prepare("1");
+    let topic = &stage.aggregates_topic;
+    let connector = Connector::start(&stage, "db.incentives.redis.json", topic);
+    let connect = [("INCENT_CONNECT_URL", &*connect_url())];
+    let aggregator = stage.serve_as("aggregator", "aggregator", &connect);
+    let state = |failed| format!("incent_connector_failed{{connector=\"{topic}\"}} {failed}\n");
+    until_told(&aggregator, &state(0));
+
+    stage.rows("alter publication incent_incentives rename to away");
+    connector.restart_in_vain();
+    until_told(&aggregator, &state(1));
+    stage.rows("alter publication away rename to incent_incentives");
+    connector.is_read();
+    until_told(&aggregator, &state(0));
+    let metrics = text(&format!("{}/metrics", aggregator.url));
+    assert!(metrics.contains("incent_connector_starts_total{"), "{metrics}");
+    let log = stage.log("aggregator");
+    let is_told = |line: &&Value| line["message"] == "it has failed and is started again";
+    let told = log.iter().find(is_told).expect("the log says so");
+    assert!(told["why"].as_str().is_some_and(|why| why.contains("ublication")), "{told}");
+    let mut doctor = stage.command(&["doctor"]);
+    let said = Said::of(doctor.envs(connect).output().unwrap());
+    assert!(
+        said.out.contains(&format!("\"ready\":true,\"states\":\"connector {topic} runs\"")),
+        "{}",
+        said.out
+    );
+    assert!(aggregator.stop().success(), "it stops in order");
+}
+
+#[track_caller]
+fn until_told(of: &Platform, line: &str) {
+    let begun = Instant::now();
+    loop {
+        let metrics = text(&format!("{}/metrics", of.url));
+        if metrics.contains(line) {
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{line} is not told:\n{metrics}");
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
 }
 
 /// F21: what was granted while there was no slot never comes. It is detected, and mended.

@@ -18,14 +18,15 @@ pub struct Connector<'a> {
 
 impl<'a> Connector<'a> {
     /// Starts the connector of a file in `deploy/debezium` on the stage's database, with another
-    /// topic to write to. When it returns, all that is committed from now on is captured.
+    /// topic to write to, after which it is named. When it returns, all that is committed from now
+    /// on is captured.
     pub fn start(stage: &'a Stage, file: &str, topic: &str) -> Self {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/debezium").join(file);
         let text = std::fs::read_to_string(path).unwrap();
         let mut config = serde_json::from_str::<Value>(&text).unwrap()["config"].take();
         let unique = &stage.database;
         let prefix = config["topic.prefix"].as_str().unwrap();
-        let (name, prefix) = (format!("{prefix}_{unique}"), format!("{prefix}_{unique}"));
+        let prefix = format!("{prefix}_{unique}");
         let slot = format!("{}_{unique}", config["slot.name"].as_str().unwrap());
         config["database.dbname"] = json!(unique);
         config["slot.name"] = json!(slot);
@@ -33,7 +34,7 @@ impl<'a> Connector<'a> {
         config["transforms.exactTopic.replacement"] = json!(topic);
         config["topic.prefix"] = json!(prefix);
         config["topic.creation.default.replication.factor"] = json!("1");
-        let connector = Self { stage, name, slot, config };
+        let connector = Self { stage, name: topic.to_owned(), slot, config };
         connector.register();
         connector
     }
@@ -52,8 +53,33 @@ impl<'a> Connector<'a> {
 
     /// Restarts it with its task.
     pub fn restart(&self) {
-        ureq::post(self.url("restart?includeTasks=true")).send_empty().unwrap();
+        self.begin_anew();
         self.is_there();
+    }
+
+    /// Restarts it with its task, which fails.
+    pub fn restart_in_vain(&self) {
+        self.begin_anew();
+        let begun = Instant::now();
+        while !self.status().contains("FAILED") {
+            assert!(begun.elapsed() < PATIENCE, "it does not fail: {}", self.status());
+            self.stage.rows("select pg_sleep(0.1)::text");
+        }
+    }
+
+    fn begin_anew(&self) {
+        ureq::post(self.url("restart?includeTasks=true")).send_empty().unwrap();
+    }
+
+    fn status(&self) -> String {
+        let status = ureq::get(self.url("status")).call();
+        status.and_then(|mut s| s.body_mut().read_to_string()).unwrap_or_default()
+    }
+
+    /// Waits until somebody has started what had failed of it: until its slot is read.
+    pub fn is_read(&self) {
+        let read = "select count(*) from pg_replication_slots where active and slot_name = ";
+        self.stage.until(&format!("{read}'{}'", self.slot), 1);
     }
 
     /// Removes it and what it remembers: with an offset from before the slot it would refuse. The
@@ -86,8 +112,7 @@ impl<'a> Connector<'a> {
         let slots = "select count(*) from pg_replication_slots where active and slot_name = ";
         let begun = Instant::now();
         while self.stage.number(&format!("{slots}'{}'", self.slot)) == 0 {
-            let status = ureq::get(self.url("status")).call();
-            let status = status.and_then(|mut s| s.body_mut().read_to_string()).unwrap_or_default();
+            let status = self.status();
             let is_late = begun.elapsed() > PATIENCE || status.contains("FAILED");
             assert!(!is_late, "the connector has no slot: {status}");
             self.stage.rows("select pg_sleep(0.2)::text");
