@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use aggregates_redis::Running;
 use bus_kafka::{KafkaBus, Listener};
 use engine::hub::{Hub, HubSettings};
+use engine::metrics::Metrics;
 use engine::policy::Backoff;
 use engine::ports::{HotStore, LimitGate, PortError, PortErrorKind};
 use http::Probe;
@@ -109,11 +110,7 @@ pub(super) async fn open(
         house.run(|stop| keep_house(control.clone(), clock.clone(), stop));
         house.run(|stop| keep_partitions(db.clone(), clock, retention, stop));
     }
-    let looked_after = connectors(settings, roles);
-    for (connect, name) in looked_after {
-        let metrics = sources.metrics.clone();
-        house.run(|stop| look_after(connect, name, metrics, stop));
-    }
+    connectors(settings, roles, &sources.metrics, &mut house);
     let mut probes = services(&mut house, &db, &bus);
     probes.extend(cms);
     probes.extend(aggregator.as_ref().map(|running| aggregates::probe(running, roles)));
@@ -137,15 +134,17 @@ pub(super) async fn open(
     })
 }
 
-/// The connectors to look after: those named like the topics that are read here.
-fn connectors(settings: &Distributed, roles: Roles) -> Vec<(Connect, String)> {
-    let Some(url) = &settings.connect_url else { return Vec::new() };
+/// Looks after the connectors that are named like the topics that are read here.
+fn connectors(settings: &Distributed, roles: Roles, metrics: &Metrics, house: &mut House) {
+    let Some(url) = &settings.connect_url else { return };
     let (connect, kafka) = (Connect::new(url), &settings.kafka);
     let aggregates = roles.aggregator && settings.redis_url.is_some();
     let analytics = roles.analytics && settings.landing.is_some();
     let topics = [(aggregates, &kafka.aggregates_topic), (analytics, &kafka.analytics_topic)];
-    let read = topics.into_iter().filter(|(is_read, _)| *is_read);
-    read.map(|(_, topic)| (connect.clone(), topic.clone())).collect()
+    for (_, topic) in topics.into_iter().filter(|(is_read, _)| *is_read) {
+        let (connect, metrics) = (connect.clone(), metrics.clone());
+        house.run(|stop| look_after(connect, topic.clone(), metrics, stop));
+    }
 }
 
 /// Redis in front of the limits. It need not be there: it advises.
