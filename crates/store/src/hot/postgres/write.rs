@@ -146,7 +146,7 @@ pub(super) async fn write(
     }
     events(transaction, batch).await?;
     crash::point(CrashPoint::InCommit);
-    let (_, new, changed, ..) = tokio::try_join!(
+    let written: [Result<bool>; 12] = tokio::join!(
         incentives(transaction, batch, encoded),
         new_states(transaction, batch, encoded),
         changed_states(transaction, batch, encoded),
@@ -159,8 +159,26 @@ pub(super) async fn write(
         dead_letters(transaction, batch),
         lanes(transaction, batch),
         position(transaction, batch, encoded),
-    )?;
+    )
+    .into();
+    let [_, new, changed, ..] = all(written)?;
     Ok(new && changed)
+}
+
+/// What statements said that were sent together. The first that fails ends the transaction, and
+/// those behind it say no more than that, in whatever order they are heard: its error is the one
+/// that tells.
+fn all<const N: usize>(said: [Result<bool>; N]) -> Result<[bool; N]> {
+    let mut values = [false; N];
+    let mut vague = None;
+    for (value, said) in values.iter_mut().zip(said) {
+        match said {
+            Ok(said) => *value = said,
+            Err(error @ StoreError::Unavailable { .. }) => _ = vague.get_or_insert(error),
+            Err(error) => return Err(error),
+        }
+    }
+    vague.map_or(Ok(values), Err)
 }
 
 /// Runs a statement on so many rows, none of which is no work. True when it changed all of them.
