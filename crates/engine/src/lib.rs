@@ -8,6 +8,7 @@ pub mod batch;
 pub mod captured;
 pub mod crash;
 pub mod crew;
+pub mod guard;
 pub mod hub;
 pub mod ingest;
 pub mod metrics;

@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use domain::id::{IncentiveId, TenantId, UserRef};
 use domain::time::{DAY_US, Day, Timestamp};
+use engine::guard::{self, Guard};
 use engine::ports::{DayUse, LimitMove, Reservation, UserUse};
 use redis::{Cmd, Value};
 
@@ -170,16 +171,24 @@ pub(crate) fn settle(day: &DayUse, batch_seq: i64) -> Vec<Call> {
             }
         }
         let mut call = Call::new(day, Program::Settle, batch_seq, day.lane_version + 1);
-        call.tail.extend(["1".to_owned(), number(day.tenant_day.to.saturating_sub(later))]);
+        call.tail.extend(["1".to_owned(), used(day.tenant_day.to.saturating_sub(later))]);
         for user in users {
             call.keys.push(keys::user_daily(day.tenant, &user.user_ref));
             let later = later_of.get(&user.user_ref).copied().unwrap_or(0);
-            call.tail.push(number(user.day.to.saturating_sub(later)));
+            call.tail.push(used(user.day.to.saturating_sub(later)));
         }
         call.tail.extend(incentives.iter().map(|(id, _)| id.0.as_simple().to_string()));
         call
     };
     parts.into_iter().map(call).collect()
+}
+
+/// A use to be set; "not known" where only counting is left.
+fn used(number_of: u64) -> String {
+    match guard::holds(Guard::Settle) {
+        true => number(number_of),
+        false => String::new(),
+    }
 }
 
 /// Ends what a reservation holds and its successor, if it has one, does not: the batch was refused.

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use crate::out;
 use crate::run::Failure;
 use crate::services::{self, Service};
 use crate::test;
@@ -10,19 +11,36 @@ use crate::test;
 /// The test.
 pub const TEST: &str = "chaos::whatever_fails_it_ends_as_if_nothing_had";
 
+/// The variable that names a protection to do without.
+const WITHOUT: &str = "INCENT_CHAOS_WITHOUT";
+
 /// The run of CI.
 pub fn usual(root: &Path) -> Result<(), Failure> {
     run(root, &[])
 }
 
-/// `cargo x chaos [--seed N] [--events N] [--faults N] [--seconds N]`.
+/// Protections that the test can be run without.
+const GUARDS: [&str; 4] = ["epoch", "dedupe", "settle", "fence"];
+
+/// `cargo x chaos [--seed N] [--events N] [--faults N] [--seconds N] [--without GUARD]`.
 pub fn run(root: &Path, args: &[&str]) -> Result<(), Failure> {
     let variables = variables(args)?;
     // Its servers are its own; what they are made of is not.
     let made_of = [Service::Kafka, Service::Connect, Service::Postgres, Service::Redis];
     services::provide(root, &made_of)?;
     services::start(root, &[Service::Clients])?;
-    test::tests(root, &["--test", "it", "--", TEST, "--exact", "--nocapture"], variables)
+    let without = variables.iter().find(|(name, _)| name == WITHOUT).map(|(_, g)| g.clone());
+    let args = ["--test", "it", "--", TEST, "--exact", "--nocapture"];
+    match without {
+        None => test::tests(root, &args, variables),
+        Some(guard) if test::fails(root, &args, variables, TEST)? => {
+            out::data(format_args!("without {guard} it fails, as it should: see above why"));
+            Ok(())
+        }
+        Some(guard) => Err(Failure::Tests(format!(
+            "without {guard} it was not seen to fail: nothing shows that {guard} is needed"
+        ))),
+    }
 }
 
 /// The variables by which the test gets its numbers.
@@ -30,12 +48,17 @@ fn variables(args: &[&str]) -> Result<Vec<(String, String)>, Failure> {
     let usage = || Failure::Usage(format!("chaos {}", args.join(" ")));
     let mut variables = Vec::new();
     for pair in args.chunks(2) {
-        let [name @ ("--seed" | "--events" | "--faults" | "--seconds"), value] = pair else {
-            return Err(usage());
-        };
-        let number: u64 = value.parse().map_err(|_| usage())?;
-        let name = name.trim_start_matches('-').to_uppercase();
-        variables.push((format!("INCENT_CHAOS_{name}"), number.to_string()));
+        match pair {
+            [name @ ("--seed" | "--events" | "--faults" | "--seconds"), value] => {
+                let number: u64 = value.parse().map_err(|_| usage())?;
+                let name = name.trim_start_matches('-').to_uppercase();
+                variables.push((format!("INCENT_CHAOS_{name}"), number.to_string()));
+            }
+            ["--without", guard] if GUARDS.contains(guard) => {
+                variables.push((WITHOUT.to_owned(), (*guard).to_owned()));
+            }
+            _ => return Err(usage()),
+        }
     }
     Ok(variables)
 }
@@ -56,6 +79,8 @@ mod tests {
             &["--seed", "7", "--faults", "20"],
             Some(&[("INCENT_CHAOS_SEED", "7"), ("INCENT_CHAOS_FAULTS", "20")]),
         );
+        check(&["--without", "fence"], Some(&[("INCENT_CHAOS_WITHOUT", "fence")]));
+        check(&["--without", "limits"], None);
         check(&["--seed"], None);
         check(&["--seed", "x"], None);
         check(&["--sed", "7"], None);

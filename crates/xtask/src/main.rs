@@ -26,8 +26,9 @@ Commands:
   fmt [--check]      format the tree, or only say what is not formatted
   check              tidy, fmt --check, clippy: what to run before each commit
   test [ARGS]...     all tests of the workspace, whole-binary ones included; ARGS go to cargo test
-  chaos [--seed N] [--events N] [--faults N] [--seconds N]
-                     the fault test of the distributed profile: a seed tells what goes wrong
+  chaos [--seed N] [--events N] [--faults N] [--seconds N] [--without GUARD]
+                     the fault test of the distributed profile: a seed tells what goes wrong;
+                     without epoch, dedupe, settle or fence it has to fail
   bench NAME [ARGS]  a benchmark program, which prints ratios; without NAME it lists them
   schemas [--check]  write schemas/ from the code, or only compare
   services up|down|status [NAME]... [--dir DIR] [--wipe]

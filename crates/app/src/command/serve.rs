@@ -1,6 +1,7 @@
 //! `incent serve`: runs the platform until it is told to stop.
 
 use engine::crash::{self, CrashPlan};
+use engine::guard::{self, Guard};
 use store::DbOptions;
 
 use crate::config::distributed::Profile;
@@ -33,6 +34,7 @@ pub struct Args {
 /// Serves.
 pub fn run(args: Args, out: &Output) -> Outcome {
     arm(args.server.crash_at)?;
+    switch_off(args.server.without)?;
     let settings = Settings::resolve(args.server)?;
     let roles = Roles::parse(&settings.roles)?;
     let Some(admin_token) = settings.admin_token.clone() else {
@@ -94,6 +96,17 @@ pub fn runtime() -> Outcome<tokio::runtime::Runtime> {
         .enable_all()
         .build()
         .map_err(|e| Failure::new(Code::Failure, "cannot start a runtime").why(e.to_string()))
+}
+
+/// Switches a protection off, for tests.
+fn switch_off(without: Option<Guard>) -> Outcome {
+    match without {
+        Some(guard) if !guard::switch_off(guard) => {
+            Err(Failure::usage(format!("this build does not do without {}", guard.as_str()))
+                .mend("leave INCENT_WITHOUT unset: it is for tests only"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Arms a crash point, for tests.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use domain::shape::{Text, Whole};
 use engine::crash::CrashPlan;
+use engine::guard::Guard;
 use http::api::tenants::create::NewLimits;
 use http::{Rate, TENANT_EVENTS};
 
@@ -65,6 +66,9 @@ pub struct Flags {
     /// Where and when to die, for tests: POINT or POINT:COUNT
     #[arg(long, env = "INCENT_CRASH_AT", hide = true)]
     pub crash_at: Option<CrashPlan>,
+    /// A protection to do without, for tests; a release refuses it
+    #[arg(long, env = "INCENT_WITHOUT", hide = true)]
+    pub without: Option<Guard>,
 }
 
 domain::choice! {

@@ -20,8 +20,10 @@ const ANSWER_BYTES_MAX: u64 = 1 << 20;
 /// Pause between two looks; longer after a start that was in vain.
 const LOOK_EVERY: Backoff =
     Backoff { first: Duration::from_secs(5), most: Duration::from_secs(60) };
-/// Most characters of the reason for a failure that are told.
-const REASON_MAX: usize = 300;
+/// Of a line that is longer than both, so many characters are told of its beginning and of its end,
+/// which says what is wrong where Debezium puts all that it knows between them.
+const BEGINNING_MAX: usize = 120;
+const END_MAX: usize = 240;
 
 /// Kafka Connect, to be asked about connectors.
 #[derive(Clone)]
@@ -133,7 +135,12 @@ fn reason(trace: &str) -> String {
 }
 
 fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().chars().take(REASON_MAX).collect()
+    let line: Vec<char> = text.lines().next().unwrap_or_default().chars().collect();
+    if line.len() <= BEGINNING_MAX + END_MAX {
+        return line.into_iter().collect();
+    }
+    let (beginning, end) = (&line[..BEGINNING_MAX], &line[line.len() - END_MAX..]);
+    beginning.iter().chain(&['…']).chain(end).collect()
 }
 
 /// Looks after a connector until told to stop.
@@ -211,6 +218,13 @@ mod tests {
         let failed =
             vec!["java.net.ConnectException: Connection refused".to_owned(), String::new()];
         assert_eq!(Connector::of(&status), Connector { failed, is_halted: false });
+        let long = format!("It reads from {}, which is gone", "x".repeat(2000));
+        let told = first_line(&long);
+        assert!(
+            told.starts_with("It reads from xx") && told.ends_with("xx, which is gone"),
+            "{told}"
+        );
+        assert!(told.contains("x…x") && told.len() < 400, "{told}");
         let paused = json!({ "connector": { "state": "PAUSED" }, "tasks": [] });
         assert_eq!(Connector::of(&paused), Connector { failed: Vec::new(), is_halted: true });
         assert_eq!(Connector::of(&json!([])), Connector::default());

@@ -20,13 +20,13 @@ local stored_lane, stored_day = tonumber(stored[2]) or 0, tonumber(stored[3]) or
 local stored_epoch, stored_sequence = tonumber(stored[4]) or 0, tonumber(stored[5]) or 0
 local stored_batch = tonumber(stored[6]) or 0
 
-if stored_epoch > epoch then return {'FENCED'} end
+if stored_epoch > epoch then return {'FENCED'} end -- fence
 if not stored[1] then return {'UNKNOWN'} end
 if stored[1] ~= ARGV[3] then return {'OTHER'} end
 -- Fewer calls than were acknowledged: it came back from an old copy.
-if stored_epoch < epoch or stored_sequence < tonumber(ARGV[5]) then return {'STALE'} end
+if stored_epoch < epoch or stored_sequence < tonumber(ARGV[5]) then return {'STALE'} end -- fence
 -- A call that was overtaken, from a connection given up.
-if sequence <= stored_sequence then return {'LATE'} end
+if sequence <= stored_sequence then return {'LATE'} end -- fence
 
 -- Nobody has told of a later commit, so the uses that come along are the latest.
 local is_latest = lane >= stored_lane

@@ -8,8 +8,8 @@ local partition, epoch = ARGV[1], tonumber(ARGV[2])
 local stored = redis.call('HMGET', KEYS[1], 'generation', 'epoch:' .. partition,
   'sequence:' .. partition)
 local stored_epoch, stored_sequence = tonumber(stored[2]) or 0, tonumber(stored[3]) or 0
-if stored_epoch > epoch then return {'FENCED'} end
-if stored_epoch == epoch and stored_sequence >= tonumber(ARGV[4]) then return {'LATE'} end
+if stored_epoch > epoch then return {'FENCED'} end -- fence
+if stored_epoch == epoch and stored_sequence >= tonumber(ARGV[4]) then return {'LATE'} end -- fence
 
 local generation = stored[1]
 if not generation or ARGV[5] == '1' then

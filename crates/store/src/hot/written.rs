@@ -1,6 +1,7 @@
 //! Whether a batch follows the position that is stored, and what becomes of it: the same on both
 //! databases.
 
+use engine::guard::{self, Guard};
 use engine::ports::{BatchCommit, Committed, PortError, PortErrorKind};
 
 use crate::error::{Result, StoreError};
@@ -36,6 +37,9 @@ impl Stored {
     /// `None` when the batch follows it. Errors: the batch is from nowhere, a defect.
     pub(super) fn refuses(self, batch: &BatchCommit) -> Result<Option<Written>> {
         let Self { epoch, next_offset, batch_seq } = self;
+        if !guard::holds(Guard::Epoch) {
+            return Ok(None);
+        }
         if epoch != batch.epoch {
             return Ok(Some(Written::Fenced { epoch }));
         }

@@ -49,8 +49,9 @@ pub struct Grounds {
 }
 
 impl Grounds {
-    /// Starts the services, makes tables and topics, and starts the processes.
-    pub fn start(dir: &Path) -> Self {
+    /// Starts the services, makes tables and topics, and starts the processes; those that decide
+    /// perhaps without a protection.
+    pub fn start(dir: &Path, without: Option<&str>) -> Self {
         let (postgres, redis) = (Cluster::own(POSTGRES_SETTINGS), RedisServer::start(&[]));
         let kafka = KafkaServer::start();
         postgres.create(DATABASE, "template0");
@@ -81,7 +82,8 @@ impl Grounds {
         let calculator = |name, way: &FaultProxy| {
             let url = format!("postgresql://postgres@127.0.0.1:{}/{DATABASE}", way.port());
             let asks = [("INCENT_CMS_URL", cms.url()), shared.clone()];
-            let variables = [&[("INCENT_DATABASE_URL", url)], &asks[..]].concat();
+            let mut variables = [&[("INCENT_DATABASE_URL", url)], &asks[..]].concat();
+            variables.extend(without.map(|guard| ("INCENT_WITHOUT", guard.to_owned())));
             Member::new((name, "ic"), dir, variables)
         };
         let capture = Capture::start(&kafka.brokers(), way(), dir);

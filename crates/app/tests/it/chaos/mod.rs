@@ -69,6 +69,12 @@ impl Terms {
     }
 }
 
+/// The protection that this run does without, if it is to show that it is needed.
+#[expect(clippy::disallowed_methods, reason = "a test has no other arguments")]
+fn without() -> Option<String> {
+    std::env::var("INCENT_CHAOS_WITHOUT").ok()
+}
+
 /// Says how to have a run again that has failed.
 struct Replay(Terms, PathBuf);
 
@@ -98,10 +104,11 @@ fn whatever_fails_it_ends_as_if_nothing_had() {
     let dir = dir.canonicalize().expect("a folder");
     let log = File::create(dir.join("schedule.log")).expect("a file");
     let _replay = Replay(terms, dir.clone());
+    let without = without();
     let faults = schedule(terms.seed, terms.faults);
     println!("{terms:?}: {:?}", kinds(&faults));
 
-    let grounds = Grounds::start(&dir);
+    let grounds = Grounds::start(&dir, without.as_deref());
     let (rest, cms) = (Rest::new(&grounds.front.url()), Rest::new(&grounds.cms.url()));
     let events_each = terms.events / TENANTS;
     let mut shops = shops::set_up(&cms, &grounds.db, TENANTS, events_each);

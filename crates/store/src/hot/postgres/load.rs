@@ -8,6 +8,7 @@ use domain::id::{CohortId, EventKey, TenantId, UserId};
 use domain::limit::Meter;
 use domain::state::UserState;
 use domain::time::Day;
+use engine::guard::{self, Guard};
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
@@ -147,6 +148,7 @@ struct Prepared {
 impl Prepared {
     async fn of(client: &Object, asked: &Asked<'_>) -> Result<Self> {
         let has_users = !asked.users.is_empty();
+        let asks_for_ids = !asked.event_ids.0.is_empty() && guard::holds(Guard::Dedupe);
         Ok(Self {
             lanes: prepare(client, LANES, !asked.tenants.is_empty()).await?,
             states: prepare(client, STATES, has_users).await?,
@@ -154,7 +156,7 @@ impl Prepared {
             members: prepare(client, MEMBERS, has_users && !asked.cohorts.0.is_empty()).await?,
             marks: prepare(client, MARKS, !asked.marks.0.is_empty()).await?,
             usage: prepare(client, USAGE, !asked.usage.0.is_empty()).await?,
-            event_ids: prepare(client, EVENT_IDS, !asked.event_ids.0.is_empty()).await?,
+            event_ids: prepare(client, EVENT_IDS, asks_for_ids).await?,
         })
     }
 }

@@ -4,6 +4,7 @@
 use deadpool_postgres::Transaction;
 use domain::incentive::{Completion, Incentive};
 use engine::crash::{self, CrashPoint};
+use engine::guard::{self, Guard};
 use engine::ports::{BatchCommit, EventWrite, StateWrite};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
@@ -268,7 +269,7 @@ async fn incentives(
 /// Writes the ids of a batch's events. False when one of them was decided since the batch was
 /// loaded.
 async fn event_ids(transaction: &Transaction<'_>, batch: &BatchCommit) -> Result<bool> {
-    if batch.events.is_empty() {
+    if batch.events.is_empty() || !guard::holds(Guard::Dedupe) {
         return Ok(true);
     }
     let mut writer = copy(transaction, EVENT_IDS, &EVENT_ID_TYPES).await?;
