@@ -108,30 +108,6 @@ fn cargo_test<'a>(args: &[&'a str]) -> Vec<&'a str> {
 /// Runs `cargo test` with these arguments and variables, and adds up what ran. Errors: one failed,
 /// or none ran.
 pub fn tests(root: &Path, args: &[&str], variables: Vec<(String, String)>) -> Result<(), Failure> {
-    let (is_well, sum) = counted(root, args, variables)?;
-    if !is_well {
-        return Err(Failure::Tests("not all passed; see above".to_owned()));
-    }
-    sum.verdict()
-}
-
-/// Whether the test of this name runs and fails; false when it passes, or nothing runs.
-pub fn fails(
-    root: &Path,
-    args: &[&str],
-    variables: Vec<(String, String)>,
-    name: &str,
-) -> Result<bool, Failure> {
-    let (_, sum) = counted(root, args, variables)?;
-    Ok(sum.failures.iter().any(|failed| failed.contains(name)))
-}
-
-/// Runs tests and counts them; and whether all went well.
-fn counted(
-    root: &Path,
-    args: &[&str],
-    variables: Vec<(String, String)>,
-) -> Result<(bool, Sum), Failure> {
     let command = cargo_test(args);
     let begun = Instant::now();
     let mut running = start(root, &command)
@@ -148,7 +124,10 @@ fn counted(
     for name in &sum.failures {
         out::data(format_args!("  failed: {name}"));
     }
-    Ok((ended.success(), sum))
+    if !ended.success() {
+        return Err(Failure::Tests("not all passed; see above".to_owned()));
+    }
+    sum.verdict()
 }
 
 /// The arguments that are cargo's and not the test program's.

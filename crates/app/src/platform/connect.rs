@@ -165,12 +165,14 @@ pub(super) async fn look_after(
                 metrics.connector(&name, Some(found.failed.len()));
                 starts = starts.saturating_add(1);
                 let why = found.failed.join("; ");
-                let started = connect.start_failed(&name).await;
-                tracing::warn!(connector = name, why, "it has failed and is started again");
-                if started.is_ok() {
-                    metrics.connector_started(&name);
+                match connect.start_failed(&name).await {
+                    Ok(()) => {
+                        metrics.connector_started(&name);
+                        tracing::warn!(connector = name, why, "it has failed and is started again");
+                        None
+                    }
+                    Err(error) => Some(format!("it has failed ({why}), and {error}")),
                 }
-                started.err().map(|error| error.to_string())
             }
             Ok(None) => {
                 metrics.connector(&name, None);

@@ -93,7 +93,7 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
 /// A request that has met a route.
 pub async fn run(app: App, route: Arc<Route>, request: Request) -> Response<Body> {
     let (parts, mut body) = request.into_parts();
-    let waits = parts.headers.contains_key(EXPECT);
+    let rest_of = Rest::of(&parts);
     let id = parts.extensions.get::<RequestId>().map_or_else(|| "".into(), |id| id.0.clone());
     let path = verb::documented_path(parts.uri.path(), &parts.extensions).to_owned();
     let if_none_match = parts.headers.get(IF_NONE_MATCH).cloned();
@@ -113,9 +113,7 @@ pub async fn run(app: App, route: Arc<Route>, request: Request) -> Response<Body
         }
     };
     rate::write_headers(standings, response.headers_mut());
-    if !body.is_end_stream() && (waits || !drained(body).await) {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    }
+    rest_of.settle(body, &mut response).await;
     not_modified(&method, if_none_match.as_ref(), &mut response);
     response.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response.extensions_mut().insert(operation);
@@ -192,10 +190,28 @@ async fn whole_body(app: &App, route: &Route, body: &mut Body) -> Result<Bytes, 
     }
 }
 
-/// Reads on what was answered without being read, within bounds, and forgets it. The connection
-/// serves further requests only when all of it has come: false when it has not, and must be closed.
-/// Without this a client whose body comes a moment after its head would find its connection closed
-/// under the next request.
+/// What of a body is left when its request is answered. The connection serves further requests only
+/// when all of it has come: without this a client whose body comes a moment after its head would
+/// find its connection closed under the next request.
+struct Rest {
+    /// The client sends its body when it is told to, which whoever refuses it has not done.
+    waits: bool,
+}
+
+impl Rest {
+    fn of(parts: &Parts) -> Self {
+        Self { waits: parts.headers.contains_key(EXPECT) }
+    }
+
+    /// Takes the rest from the connection, or says that this ends with the answer.
+    async fn settle(self, body: Body, response: &mut Response<Body>) {
+        if !body.is_end_stream() && (self.waits || !drained(body).await) {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+    }
+}
+
+/// Reads a body to its end, within bounds, and forgets it. False when it has not ended.
 async fn drained(mut body: Body) -> bool {
     let rest = async {
         let mut left = DRAIN_MAX;
@@ -240,7 +256,7 @@ pub async fn connect(
 
 /// No route: 404.
 pub async fn no_route(request: Request) -> Response<Body> {
-    respond(&request, no_such_address())
+    respond(request, no_such_address()).await
 }
 
 /// The address is known, and another process serves it: 404.
@@ -249,17 +265,20 @@ pub async fn not_served(service: Service, request: Request) -> Response<Body> {
         "This process does not serve it: its roles leave {service} out. Ask one that has the role \
          {service}."
     );
-    respond(&request, Problem::new(Code::NotServedHere, detail))
+    respond(request, Problem::new(Code::NotServedHere, detail)).await
 }
 
 /// The path has routes, but none with this method: 405.
 pub async fn wrong_method(allow: String, request: Request) -> Response<Body> {
     let detail = format!("This address takes {allow}.");
-    respond(&request, Problem::new(Code::MethodNotAllowed, detail).allow(allow))
+    respond(request, Problem::new(Code::MethodNotAllowed, detail).allow(allow)).await
 }
 
-fn respond(request: &Request, problem: Problem) -> Response<Body> {
-    let id = request.extensions().get::<RequestId>().map_or_else(|| "".into(), |id| id.0.clone());
-    let path = verb::documented_path(request.uri().path(), request.extensions());
-    problem.into_response(Origin { request_id: &id, path })
+async fn respond(request: Request, problem: Problem) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let id = parts.extensions.get::<RequestId>().map_or_else(|| "".into(), |id| id.0.clone());
+    let path = verb::documented_path(parts.uri.path(), &parts.extensions);
+    let mut response = problem.into_response(Origin { request_id: &id, path });
+    Rest::of(&parts).settle(body, &mut response).await;
+    response
 }

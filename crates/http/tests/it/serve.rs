@@ -134,19 +134,27 @@ async fn a_body_without_end_is_refused_early() {
 #[tokio::test]
 async fn a_body_that_comes_after_its_refusal_leaves_the_connection_usable() {
     let server = listening(|config| config).await;
-    let mut stream = TcpStream::connect(server.at).await.expect("a connection");
-    let denied = b"POST /api/v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n";
-    stream.write_all(denied).await.expect("written");
-    let early = tokio::time::timeout(Duration::from_millis(50), stream.peek(&mut [0])).await;
-    assert!(early.is_err(), "it answers before the body is there: {early:?}");
-    stream.write_all(b"null").await.expect("written");
-    stream
-        .write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        .await
-        .expect("written");
-    let answers = read(&mut stream).await;
-    assert!(answers.starts_with("HTTP/1.1 401 "), "{answers}");
-    assert!(answers.contains("HTTP/1.1 200 "), "{answers}");
+    let heads = [
+        ("POST /api/v1/events", 401),
+        ("POST /api/v1/nowhere", 404),
+        ("PATCH /api/v1/events", 405),
+        ("GET /api/v1/tenants", 401),
+    ];
+    for (head, status) in heads {
+        let mut stream = TcpStream::connect(server.at).await.expect("a connection");
+        let head = format!("{head} HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.expect("written");
+        let early = tokio::time::timeout(Duration::from_millis(50), stream.peek(&mut [0])).await;
+        assert!(early.is_err(), "it answers before the body is there: {head} {early:?}");
+        stream.write_all(b"null").await.expect("written");
+        stream
+            .write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            .await
+            .expect("written");
+        let answers = read(&mut stream).await;
+        assert!(answers.starts_with(&format!("HTTP/1.1 {status} ")), "{head} {answers}");
+        assert!(answers.contains("HTTP/1.1 200 "), "{head} {answers}");
+    }
 }
 
 /// A client that waits for leave before it sends its body is refused without having to send it, and

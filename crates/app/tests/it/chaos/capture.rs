@@ -32,7 +32,7 @@ impl Capture {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/debezium");
         for name in CONNECTORS {
             let text = std::fs::read_to_string(root.join(format!("{name}.json"))).expect("a file");
-            let mut file: Value = serde_json::from_str(&text).expect("JSON");
+            let file: Value = serde_json::from_str(&text).expect("JSON");
             let url = format!("{}/connectors/{name}/config", capture.server.url());
             let begun = Instant::now();
             // While it shares its work out anew it takes nothing.
@@ -40,7 +40,6 @@ impl Capture {
                 assert!(begun.elapsed() < PATIENCE, "{name} is not taken: {error}");
                 std::thread::park_timeout(LOOK_EVERY);
             }
-            file["config"].take();
         }
         capture.in_order();
         capture

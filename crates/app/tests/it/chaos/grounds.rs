@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use engine::guard::Guard;
 use testkit::kafka::KafkaServer;
 use testkit::postgres::Cluster;
 use testkit::proxy::{FaultProxy, Target};
@@ -51,7 +52,7 @@ pub struct Grounds {
 impl Grounds {
     /// Starts the services, makes tables and topics, and starts the processes; those that decide
     /// perhaps without a protection.
-    pub fn start(dir: &Path, without: Option<&str>) -> Self {
+    pub fn start(dir: &Path, without: Option<Guard>) -> Self {
         let (postgres, redis) = (Cluster::own(POSTGRES_SETTINGS), RedisServer::start(&[]));
         let kafka = KafkaServer::start();
         postgres.create(DATABASE, "template0");
@@ -83,7 +84,7 @@ impl Grounds {
             let url = format!("postgresql://postgres@127.0.0.1:{}/{DATABASE}", way.port());
             let asks = [("INCENT_CMS_URL", cms.url()), shared.clone()];
             let mut variables = [&[("INCENT_DATABASE_URL", url)], &asks[..]].concat();
-            variables.extend(without.map(|guard| ("INCENT_WITHOUT", guard.to_owned())));
+            variables.extend(without.map(|guard| ("INCENT_WITHOUT", guard.to_string())));
             Member::new((name, "ic"), dir, variables)
         };
         let capture = Capture::start(&kafka.brokers(), way(), dir);

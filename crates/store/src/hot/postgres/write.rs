@@ -445,3 +445,21 @@ async fn position(
     let row: Params<'_> = &[&TOPIC, &batch.partition, &to, &seq, &log, &check];
     run(transaction, ADVANCE, (1, row)).await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_errors_the_cause_is_told_wherever_it_is_heard() {
+        let aborted = || Err(StoreError::Unavailable { detail: "aborted (25P02)".to_owned() });
+        let cause = || Err(StoreError::invalid("a use above its cap"));
+        for said in [[cause(), aborted(), Ok(true)], [aborted(), Ok(true), cause()]] {
+            let told = all(said);
+            assert!(matches!(told, Err(StoreError::Invalid { .. })), "{told:?}");
+        }
+        let lost = all([aborted(), aborted()]);
+        assert!(matches!(lost, Err(StoreError::Unavailable { .. })), "{lost:?}");
+        assert_eq!(all([Ok(true), Ok(false)]).expect("well"), [true, false]);
+    }
+}
