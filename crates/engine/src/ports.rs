@@ -315,7 +315,8 @@ pub enum Committed {
 pub trait HotStore: Send + Sync {
     /// Takes a partition over: raises the epoch and tells where to go on.
     fn take_over<'a>(&'a self, partition: i32) -> PortFuture<'a, Position>;
-    /// Loads what a batch needs in one round trip, all of it as of one moment.
+    /// Loads what a batch needs in one round trip, all of it as of one moment. Event ids that are
+    /// known may be missing, once: then the commit answers `Stale`, and the next load has them.
     fn load<'a>(&'a self, needs: Arc<Needs>) -> PortFuture<'a, Loaded>;
     /// Writes a batch in one transaction. Where a batch of ours is there already it answers
     /// `Overtaken`, even if it looks the same: after a commit whose answer was lost the same records

@@ -61,8 +61,8 @@ impl Default for DbOptions {
             group_max: count(256),
             cache_kib: 8 * 1024,
             mmap_bytes: 256 << 20,
-            wal_pages: 65_536,
-            page_size: 4096,
+            wal_pages: 131_072,
+            page_size: 2048,
             busy_timeout: Duration::from_secs(5),
         }
     }

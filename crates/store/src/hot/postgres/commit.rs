@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::super::encode::EncodedBatch;
 use super::super::written::{Stored, Written};
+use super::repeats::Repeats;
 use super::rows::{Columns, TOPIC};
 use super::{Params, write};
 use crate::error::{Result, StoreError};
@@ -30,6 +31,7 @@ const RESOLVE_PAUSE: Duration = Duration::from_millis(200);
 
 pub(super) async fn commit(
     db: &PgDb,
+    repeats: &Repeats,
     batch: &BatchCommit,
     encoded: &EncodedBatch,
 ) -> Result<Written> {
@@ -42,7 +44,7 @@ pub(super) async fn commit(
     let transaction = client.transaction().await?;
     let refused = match compare(&transaction, batch).await {
         // A dozen statements on their way at once: more than a stack should hold.
-        Ok(None) => match Box::pin(write::write(&transaction, batch, encoded)).await {
+        Ok(None) => match Box::pin(write::write(&transaction, repeats, batch, encoded)).await {
             Ok(true) => None,
             Ok(false) => Some(Written::Stale),
             Err(error) => return stale_or(error),

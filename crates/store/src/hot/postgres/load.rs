@@ -13,6 +13,7 @@ use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
 use super::Params;
+use super::repeats::Repeats;
 use super::rows::{Columns, EVER};
 use crate::error::Result;
 use crate::postgres::PgDb;
@@ -59,9 +60,9 @@ const EVENT_IDS: &str = "
         where i.tenant_id = k.tenant_id and i.event_key = k.event_key offset 0
     ) i";
 
-pub(super) async fn load(db: &PgDb, needs: &Needs) -> Result<Loaded> {
+pub(super) async fn load(db: &PgDb, repeats: &Repeats, needs: &Needs) -> Result<Loaded> {
     let client = db.client().await?;
-    let asked = Asked::of(needs);
+    let asked = Asked::of(needs, repeats);
     let prepared = Prepared::of(&client, &asked).await?;
     let a = &asked;
     let (tenants, users): (Params<'_>, Params<'_>) = (&[&a.tenants], &[&a.users]);
@@ -88,6 +89,9 @@ pub(super) async fn load(db: &PgDb, needs: &Needs) -> Result<Loaded> {
     read(&marks, "user_marks", &mut loaded, mark)?;
     read(&usage, "limit_usage", &mut loaded, used)?;
     read(&decided, "event_ids", &mut loaded, event_id)?;
+    if !loaded.event_ids.is_empty() {
+        repeats.seen();
+    }
     Ok(loaded)
 }
 
@@ -114,7 +118,7 @@ struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    fn of(needs: &'a Needs) -> Self {
+    fn of(needs: &'a Needs, repeats: &Repeats) -> Self {
         let mut usage = (Vec::new(), Vec::new(), Vec::new());
         for ((tenant, key), from) in &needs.usage {
             usage.0.push(tenant.0);
@@ -122,6 +126,8 @@ impl<'a> Asked<'a> {
             usage.2.push(i64::from(from.0).max(EVER + 1));
         }
         let uuid = |bytes: &[u8; 16]| Uuid::from_bytes(*bytes);
+        let ids = needs.event_ids.iter().map(|(tenant, key)| (tenant.0, uuid(&key.0)));
+        let looks_up = !needs.event_ids.is_empty() && repeats.are_likely();
         Self {
             users: needs.users.iter().map(|user| user.0).collect(),
             has_attributes: needs.attributes,
@@ -129,7 +135,7 @@ impl<'a> Asked<'a> {
             cohorts: needs.cohorts.iter().map(|(cohort, version)| (cohort.0, *version)).unzip(),
             marks: needs.marks.iter().map(|(user, key)| (user.0, uuid(key))).unzip(),
             usage,
-            event_ids: needs.event_ids.iter().map(|(t, key)| (t.0, uuid(&key.0))).unzip(),
+            event_ids: if looks_up { ids.unzip() } else { Default::default() },
         }
     }
 }

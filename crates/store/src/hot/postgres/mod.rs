@@ -5,6 +5,7 @@ mod commit;
 mod ledger;
 mod load;
 mod publication;
+mod repeats;
 mod rows;
 mod take_over;
 mod write;
@@ -25,6 +26,7 @@ use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{ToSql, Type};
 
 pub use self::ledger::PgLedger;
+use self::repeats::Repeats;
 use super::encode::EncodedBatch;
 use super::written::{Written, answer};
 use crate::error::Result;
@@ -34,17 +36,18 @@ use crate::postgres::PgDb;
 #[derive(Clone, Debug)]
 pub struct PgHotStore {
     db: PgDb,
+    repeats: Arc<Repeats>,
 }
 
 impl PgHotStore {
     /// Over a migrated database.
     pub fn new(db: PgDb) -> Self {
-        Self { db }
+        Self { db, repeats: Arc::default() }
     }
 
     async fn written(&self, batch: &BatchCommit) -> Result<Written> {
         let encoded = EncodedBatch::of(batch)?;
-        match commit::commit(&self.db, batch, &encoded).await? {
+        match commit::commit(&self.db, &self.repeats, batch, &encoded).await? {
             Written::Unknown(why) => commit::resolve(&self.db, batch, why).await,
             known => Ok(known),
         }
@@ -57,7 +60,7 @@ impl HotStore for PgHotStore {
     }
 
     fn load<'a>(&'a self, needs: Arc<Needs>) -> PortFuture<'a, Loaded> {
-        Box::pin(async move { Ok(load::load(&self.db, &needs).await?) })
+        Box::pin(async move { Ok(load::load(&self.db, &self.repeats, &needs).await?) })
     }
 
     fn commit<'a>(&'a self, batch: Arc<BatchCommit>) -> PortFuture<'a, Committed> {

@@ -10,6 +10,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::super::encode::EncodedBatch;
+use super::repeats::Repeats;
 use super::rows::{EVER, TOPIC, integer};
 use super::{Params, copy};
 use crate::error::{Result, StoreError};
@@ -139,10 +140,12 @@ const ADVANCE: &str = "
 /// may stay.
 pub(super) async fn write(
     transaction: &Transaction<'_>,
+    repeats: &Repeats,
     batch: &BatchCommit,
     encoded: &EncodedBatch,
 ) -> Result<bool> {
     if !event_ids(transaction, batch).await? {
+        repeats.seen();
         return Ok(false);
     }
     events(transaction, batch).await?;
@@ -266,8 +269,8 @@ async fn incentives(
     run(transaction, INCENTIVES, (batch.incentives.len(), params)).await
 }
 
-/// Writes the ids of a batch's events. False when one of them was decided since the batch was
-/// loaded.
+/// Writes the ids of a batch's events. False when one of them was decided before and the batch was
+/// loaded without a lookup, or since.
 async fn event_ids(transaction: &Transaction<'_>, batch: &BatchCommit) -> Result<bool> {
     if batch.events.is_empty() || !guard::holds(Guard::Dedupe) {
         return Ok(true);

@@ -7,6 +7,7 @@ mod frozen;
 mod lookups;
 mod partitions;
 mod plans;
+mod repeats;
 
 use std::sync::Arc;
 use std::time::Duration;
